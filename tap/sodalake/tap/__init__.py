@@ -1,0 +1,1 @@
+"""ADQL in, tables out: parse, plan, scan, execute, serialise."""

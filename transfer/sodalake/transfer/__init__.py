@@ -1,0 +1,1 @@
+"""Selections streamed in bulk: Kafka, or parts over HTTP."""

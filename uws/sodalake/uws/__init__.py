@@ -1,0 +1,1 @@
+"""Jobs: the state machine, the store, the Dask executor. Knows nothing of astronomy."""
