@@ -268,10 +268,13 @@ class Catalogue:
             cells = self._rows.get(self.table, _GENERATION, [GROUP])
             before = cells[0] if cells else None
             following = int(before or 0) + 1
-            # The change is written before the generation that makes readers look for it.
-            change = (b"change_%012d" % following, {GROUP: json.dumps(numbers).encode()})
-            if before is not None or following == 1:
-                self._rows.put_many(self.table, [change])
+            # The change is written before the generation that makes readers look for it; one left behind by a
+            # writer that died in between is kept.
+            key = b"change_%012d" % following
+            if not self._rows.check_and_put(self.table, key, GROUP, None, json.dumps(numbers).encode()):
+                cells = self._rows.get(self.table, key, [GROUP])
+                both = sorted({*numbers, *json.loads((cells and cells[0]) or b"[]")})
+                self._rows.put_many(self.table, [(key, {GROUP: json.dumps(both).encode()})])
             if self._rows.check_and_put(self.table, _GENERATION, GROUP, before, b"%d" % following):
                 return
         raise Unavailable(f"Could not announce a commit in {self.table}.", "Try the ingest again.")

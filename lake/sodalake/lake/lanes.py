@@ -1,0 +1,327 @@
+"""The fast lane: readers kept open on Dask workers of their own, and calls that survive the workers' deaths.
+
+A submitted task costs about 10 ms, a call to an actor about 1 ms, so real-time requests go to actors: one `Reader`
+a worker, with its HDFS and HBase connections and its open files. What Dask does not do for actors is done here:
+
+- methods of an actor run one at a time unless they are `async`; ours hand the work to the actor's own threads;
+- a dead worker's actor raises `OSError` at first and `RuntimeError` for good; a new one is made on a worker that
+  lives (never pinned to the dead address, where it would wait for ever), and the request is sent again;
+- every call has a deadline, on both sides: a reader does not start what nobody waits for any more.
+
+Workers of the fast lane offer the Dask resource `LANE`; batch work never runs there (a busy worker made a call 8 ms).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from distributed import Client
+from distributed.core import Status
+
+from .alerts import AlertStamps, Epochs, Question
+from .errors import DeadlineExceeded, LakeError, Unavailable
+from .lake import Lake
+from .reader import Reader
+from .survey import Survey
+
+__all__ = ["LANE", "FastLane", "Finish", "Page", "ReaderActor"]
+
+LANE = "sodalake-fast"
+"""Name of the Dask resource that the fast lane's workers offer."""
+
+Finish = Callable[[list[AlertStamps], Survey], Any]
+"""What is done with the stamps on the worker, in a thread, before anything travels back."""
+
+_GRACE = 0.25  # seconds the server waits beyond the deadline that it gave the worker
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """An `OSError` or `RuntimeError` of the work itself: raised as such it would look like a lost worker."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What `finish` made of one page of epochs, and where to go on."""
+
+    made: Any
+    next: str | None
+
+
+class ReaderActor:
+    """A `Reader` on a Dask worker.
+
+    Parameters
+    ----------
+    lake_url
+        The lake it opens.
+    threads
+        Requests it works on at the same time.
+    """
+
+    def __init__(self, lake_url: str, threads: int = 4) -> None:
+        self._reader = Reader(Lake.open(lake_url))
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reader")
+
+    async def call(self, question: Question, finish: Finish | None, seconds: float) -> Any:
+        """Answer a question; with `finish`, what it makes of the alerts instead of the alerts.
+
+        Raises
+        ------
+        DeadlineExceeded
+            `seconds` passed.
+        LakeError
+            As `Reader.answer` and `finish` raise.
+        """
+        until = time.monotonic() + seconds
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._threads, self._work, question, finish, until)
+        try:
+            return await asyncio.wait_for(work, seconds)
+        except TimeoutError:
+            raise _late(seconds) from None
+        except (OSError, RuntimeError) as error:
+            return _Failed(error)
+
+    def _work(self, question: Question, finish: Finish | None, until: float) -> Any:
+        if time.monotonic() > until:
+            raise _late(0.0)
+        answer = self._reader.answer(question)
+        if finish is None:
+            return answer
+        survey = self._reader.lake.survey(question.survey)
+        if isinstance(answer, Epochs):
+            return Page(finish(answer.alerts, survey), answer.next)
+        return finish(answer, survey)
+
+    async def health(self) -> dict[str, str]:
+        """Ask the row store and the lake's file system; return what is wrong with each, by name (empty: well)."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._health)
+
+    def _health(self) -> dict[str, str]:
+        wrong: dict[str, str] = {}
+        lake = self._reader.lake
+        try:
+            lake.rows.tables()
+        except LakeError as error:
+            wrong["rows"] = str(error)
+        try:
+            Lake.open(lake.url)
+        except LakeError as error:
+            wrong["files"] = str(error)
+        return wrong
+
+    async def counters(self) -> dict[str, int]:
+        """Return bytes and ranged reads since the actor was made."""
+        files = self._reader.files
+        return {"bytes_read": files.bytes_read, "reads": files.reads}
+
+
+def _late(seconds: float) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"The answer was not there within {seconds:.3g} s.", "Try again; if it stays so, the archive is overloaded."
+    )
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One place in the lane: an actor, or the making of one."""
+
+    number: int
+    actor: Any = None
+    busy: int = 0
+    used: int = 0
+    making: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+def _readiness(slot: _Slot) -> tuple[bool, int, int]:
+    return slot.actor is None, slot.busy, slot.used
+
+
+class FastLane:
+    """The actors of a server: spreads calls over them, and makes anew those that are lost.
+
+    Made by `start`. Used from one event loop.
+    """
+
+    def __init__(self, client: Client, lake_url: str, slots: int, threads: int, deadline: float) -> None:
+        self._client = client
+        self._lake_url = lake_url
+        self._threads = threads
+        self._deadline = deadline
+        self._slots = [_Slot(number) for number in range(slots)]
+        self._remaking: set[asyncio.Task[Any]] = set()
+        self._turn = itertools.count()
+        self.remade = 0
+
+    @classmethod
+    async def start(
+        cls, client: Client, lake_url: str, *, slots: int = 2, threads: int = 4, deadline: float = 10.0
+    ) -> FastLane:
+        """Make the actors on the lane's workers and return when they answer.
+
+        Parameters
+        ----------
+        client
+            An asynchronous Dask client, of this event loop.
+        lake_url
+            The lake that readers open.
+        slots
+            Actors; the workers that offer `LANE` take them in turn.
+        threads
+            Requests an actor works on at the same time.
+        deadline
+            Seconds a call may take when it does not say.
+        """
+        lane = cls(client, lake_url, slots, threads, deadline)
+        until = time.monotonic() + max(deadline, 30.0)
+        await asyncio.gather(*(lane._ensure(slot, until) for slot in lane._slots))
+        return lane
+
+    async def call(self, question: Question, finish: Finish | None = None, *, deadline: float | None = None) -> Any:
+        """Answer a question on some worker, within `deadline` seconds.
+
+        Parameters
+        ----------
+        finish
+            A picklable callable that makes the answer of the alerts on the worker; None returns the alerts.
+            For `EpochsOf` the result is then a page with `made` and `next`.
+
+        Raises
+        ------
+        DeadlineExceeded
+            Time is up.
+        Unavailable
+            No worker could be found in time.
+        LakeError
+            As the reader and `finish` raise.
+        """
+        seconds = self._deadline if deadline is None else deadline
+        until = time.monotonic() + seconds
+        while True:
+            slot = min(self._slots, key=_readiness)
+            slot.used = next(self._turn)
+            left = until - time.monotonic()
+            if left <= 0:
+                raise _late(seconds)
+            actor = slot.actor or await self._ensure(slot, until)
+            slot.busy += 1
+            try:
+                answer = await asyncio.wait_for(actor.call(question, finish, left), left + _GRACE)
+            except TimeoutError:
+                raise _late(seconds) from None
+            except (OSError, RuntimeError):
+                self._lose(slot, actor)
+                continue
+            finally:
+                slot.busy -= 1
+            if isinstance(answer, _Failed):
+                raise answer.error
+            return answer
+
+    def _lose(self, slot: _Slot, actor: Any) -> None:
+        """Forget a lost actor and begin to make another, while the other slots work on."""
+        if slot.actor is actor:
+            slot.actor = None
+            self.remade += 1
+            task = asyncio.create_task(self._remake(slot))
+            self._remaking.add(task)
+            task.add_done_callback(self._remaking.discard)
+
+    async def _remake(self, slot: _Slot) -> None:
+        with contextlib.suppress(LakeError):  # the next call that finds no other slot tries again, and says why
+            await self._ensure(slot, time.monotonic() + 60.0)
+
+    async def _ensure(self, slot: _Slot, until: float) -> Any:
+        """Return the slot's actor, making it where it is lost."""
+        async with slot.making:
+            failure: Exception | None = None
+            while slot.actor is None:
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise Unavailable(
+                        f"No reader could be started: {failure or 'no worker of the fast lane is there'}.",
+                        "Try again in some seconds.",
+                    )
+                try:
+                    slot.actor = await asyncio.wait_for(self._make(slot), min(left, 10.0))
+                except LakeError:
+                    raise
+                except (OSError, RuntimeError, TimeoutError) as error:
+                    failure = error
+                    await asyncio.sleep(0.05)  # a worker that died is still listed for a moment
+            return slot.actor
+
+    async def _make(self, slot: _Slot) -> Any:
+        workers = await self._workers()
+        if not workers:
+            raise RuntimeError("no worker of the fast lane is there")
+        # Not pinned to one address: if it dies just now, another may take the actor.
+        first = slot.number % len(workers)
+        preferred = workers[first:] + workers[:first]
+        future = self._client.submit(
+            ReaderActor,
+            self._lake_url,
+            self._threads,
+            actor=True,
+            pure=False,
+            workers=preferred[: max(1, len(preferred) // 2)],
+            allow_other_workers=True,
+        )
+        try:
+            return await future
+        except asyncio.CancelledError:
+            await future.cancel()
+            raise
+
+    async def _workers(self) -> list[str]:
+        identity = await self._client.scheduler.identity(n_workers=-1)
+        return sorted(
+            address
+            for address, worker in identity["workers"].items()
+            if LANE in worker.get("resources", {}) and worker.get("status") == Status.running.name
+        )
+
+    async def health(self, seconds: float = 5.0) -> dict[str, str]:
+        """Ask one reader for its back ends; return what is wrong by name: ``workers``, ``rows``, ``files``."""
+        until = time.monotonic() + seconds
+        slot = min(self._slots, key=_readiness)
+        for _ in range(2):
+            try:
+                actor = await self._ensure(slot, until)
+                left = max(0.01, until - time.monotonic())
+                wrong: dict[str, str] = await asyncio.wait_for(actor.health(), left)
+            except (TimeoutError, LakeError) as error:
+                return {"workers": str(error) or "no answer in time"}
+            except (OSError, RuntimeError):
+                self._lose(slot, actor)
+            else:
+                return wrong
+        return {"workers": "the readers are lost, new ones are being made"}
+
+    async def counters(self) -> dict[str, int]:
+        """Return the sums of the readers' counters."""
+        total: dict[str, int] = {"remade": self.remade}
+        for slot in self._slots:
+            if slot.actor is not None:
+                with contextlib.suppress(OSError, RuntimeError):
+                    for name, value in (await slot.actor.counters()).items():
+                        total[name] = total.get(name, 0) + value
+        return total
+
+    async def close(self) -> None:
+        """Let go of the actors."""
+        for task in self._remaking:
+            task.cancel()
+        for slot in self._slots:
+            slot.actor = None

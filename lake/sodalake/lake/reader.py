@@ -1,0 +1,252 @@
+"""Answers questions about stamps, in one process: row get, then ranged read.
+
+`Reader` is what every worker of the fast lane holds (see `lanes`), and what bulk work uses. It is blocking and may be
+called from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .alerts import AlertStamps, ByAlert, Epochs, EpochsOf, InFile, LatestOf, Newest, NewestAlert, Question
+from .catalogue import FileRecord, FileView
+from .errors import NotInLake, UsageError
+from .files import inside, path_of
+from .indexing import read_flat
+from .keys import alert_key, object_range, parse_object_key
+from .lake import Lake
+from .places import Kind
+from .reading import StampFiles, Wanted
+from .stamprows import StampRow
+from .survey import Survey
+from .versions import versions
+
+__all__ = ["Found", "Reader"]
+
+_PAGE = 64
+_FEW = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An index entry that may be seen, with its ids and its file."""
+
+    alert_id: str
+    object_id: str
+    time: float
+    entry: StampRow
+    record: FileRecord
+    key: bytes
+
+
+class Reader:
+    """Reads a lake's stamps.
+
+    Parameters
+    ----------
+    lake
+        An open lake; the reader closes it with itself.
+    open_files, parallel
+        See `StampFiles`.
+    """
+
+    def __init__(self, lake: Lake, *, open_files: int = 512, parallel: int = 8) -> None:
+        self.lake = lake
+        self.files = StampFiles(open_files, parallel)
+
+    def answer(self, question: Question) -> Any:
+        """Return the answer to a question: a list of `AlertStamps`, `Epochs`, or a list of `NewestAlert`.
+
+        Raises
+        ------
+        NotInLake
+            No such survey, alert, object or kind.
+        OutsideArchive
+            `InFile` with a path that leaves the archive.
+        FileGone, Damaged, Unavailable
+            See `StampFiles.read`.
+        """
+        survey = self.lake.survey(question.survey)
+        if isinstance(question, ByAlert):
+            return self.stamps(survey, [self.find(survey, question.alert_id)], question.kinds)
+        if isinstance(question, LatestOf):
+            return self.stamps(survey, [self.latest(survey, question.object_id)], question.kinds)
+        if isinstance(question, InFile):
+            return self.stamps(survey, [self._in_file(survey, question)], question.kinds)
+        if isinstance(question, EpochsOf):
+            return self._epochs(survey, question)
+        return self._newest(survey, question)
+
+    # ------------------------------------------------------------------ finding
+
+    def find(self, survey: Survey, alert_id: str) -> Found:
+        """Return one alert's index entry; `NotInLake` where there is none."""
+        found = self.find_many(survey, [alert_id])[0]
+        if found is None:
+            raise NotInLake(
+                f"There is no alert {alert_id[:80]} in {survey.name}.",
+                f"Check the {survey.ids.alert_name}; a new alert is here once its file is ingested.",
+            )
+        return found
+
+    def find_many(self, survey: Survey, alert_ids: Sequence[str]) -> list[Found | None]:
+        """Return the index entries of many alerts in one round trip, None for those that are not there."""
+        keys = [alert_key(alert_id) for alert_id in alert_ids]
+        table = f"{survey.name}.alert"
+        if len(keys) == 1:
+            cells = [self.lake.rows.get(table, keys[0], ["p"])]
+        else:
+            cells = self.lake.rows.get_many(table, keys, ["p"])
+        return [
+            self._visible(survey, key, cell[0], alert_id) if cell and cell[0] else None
+            for key, cell, alert_id in zip(keys, cells, alert_ids, strict=True)
+        ]
+
+    def _visible(
+        self, survey: Survey, key: bytes, cell: bytes, alert_id: str | None = None, only: int | None = None
+    ) -> Found | None:
+        """Return the newest version of an entry that may be seen (with `only`: of that file)."""
+        catalogue = self.lake.catalogue(survey.name)
+        view = catalogue.view()
+        candidates = list(versions(cell))
+        if any(number not in view.records or view.records[number].state == "pending" for number, _ in candidates):
+            view = catalogue.view(fresh=True)
+        for number, packed in reversed(candidates):
+            if only is not None and number != only:
+                continue
+            entry = StampRow.unpack(packed)
+            if view.row_visible(number, entry.row) or (only is not None and view.visible(number)):
+                object_id, time, alert = parse_object_key(entry.object_key or key)
+                return Found(alert_id or alert, object_id, time, entry, view.records[number], entry.object_key or key)
+        return None
+
+    def scan(
+        self,
+        survey: Survey,
+        object_id: str,
+        before: bytes | None = None,
+        only: int | None = None,
+        batch: int = _PAGE,
+    ) -> Iterator[Found]:
+        """Yield an object's visible epochs, newest first; with `before`, those older than that key.
+
+        Rows are asked for `batch` at a time, so that the latest epoch of an object with thousands costs one small
+        scan.
+        """
+        start, stop = object_range(object_id)
+        if before is not None:
+            stop = min(stop, before)
+        while True:
+            rows = list(
+                self.lake.rows.scan(f"{survey.name}.object", start, stop, ["s"], reverse=True, limit=batch)
+            )
+            for key, (cell,) in rows:
+                found = self._visible(survey, key, cell, only=only) if cell else None
+                if found is not None:
+                    yield found
+            if len(rows) < batch:
+                return
+            stop = rows[-1][0]
+
+    def latest(self, survey: Survey, object_id: str, only: int | None = None) -> Found:
+        """Return an object's latest epoch; `NotInLake` where there is none."""
+        found = next(self.scan(survey, object_id, only=only, batch=_FEW), None)
+        if found is None:
+            where = "that file" if only is not None else survey.name
+            raise NotInLake(
+                f"There is no object {object_id[:80]!r} in {where}.", f"Check the {survey.ids.object_name}."
+            )
+        return found
+
+    def _in_file(self, survey: Survey, question: InFile) -> Found:
+        url = inside(question.path, self.lake.roots)
+        catalogue = self.lake.catalogue(survey.name)
+        number = catalogue.view().by_path.get(path_of(url))
+        if number is None:
+            number = catalogue.view(fresh=True).by_path.get(path_of(url))
+        if number is None:
+            raise NotInLake(f"The file {path_of(url)} is not in the lake.", "Ingest it, or leave the path out.")
+        if question.alert_id is None:
+            if question.object_id is None:
+                raise UsageError("Neither an object nor an alert is named.")
+            return self.latest(survey, question.object_id, only=number)
+        key = alert_key(question.alert_id)
+        cells = self.lake.rows.get(f"{survey.name}.alert", key, ["p"])
+        found = self._visible(survey, key, cells[0], question.alert_id, number) if cells and cells[0] else None
+        if found is None or (question.object_id is not None and found.object_id != question.object_id):
+            raise NotInLake(f"There is no alert {question.alert_id[:80]} of that object in {path_of(url)}.")
+        return found
+
+    # ------------------------------------------------------------------ reading
+
+    def stamps(self, survey: Survey, found: Sequence[Found], kinds: Sequence[str]) -> list[AlertStamps]:
+        """Return the stamps of index entries, read together."""
+        order = list(survey.stamps.kinds)
+        unknown = [kind for kind in kinds if kind not in order]
+        if unknown:
+            raise NotInLake(f"{survey.name} has no {unknown[0]} stamps.", f"Kinds: {', '.join(order)}.")
+        wanted: list[Wanted] = []
+        for one in found:
+            for kind in kinds:
+                place = one.entry.places[order.index(kind)]
+                if place.kind is not Kind.ABSENT:
+                    column = survey.stamps.kinds[kind]
+                    wanted.append(Wanted(one.record.number, one.record.url, one.record.size, column, place))
+        data = iter(self.files.read(wanted))
+        answers = []
+        for one in found:
+            stamps: dict[str, bytes | None] = {}
+            for kind in kinds:
+                absent = one.entry.places[order.index(kind)].kind is Kind.ABSENT
+                stamps[kind] = None if absent else next(data)
+            answers.append(
+                AlertStamps(survey.name, one.alert_id, one.object_id, one.time, one.record.url, stamps)
+            )
+        return answers
+
+    def _epochs(self, survey: Survey, question: EpochsOf) -> Epochs:
+        before = bytes.fromhex(question.after) if question.after else None
+        found: list[Found] = []
+        for one in self.scan(survey, question.object_id, before, batch=question.limit + 1):
+            found.append(one)
+            if len(found) > question.limit:
+                break
+        if not found and before is None:
+            raise NotInLake(
+                f"There is no object {question.object_id[:80]!r} in {survey.name}.",
+                f"Check the {survey.ids.object_name}.",
+            )
+        more = len(found) > question.limit
+        found = found[: question.limit]
+        return Epochs(self.stamps(survey, found, question.kinds), found[-1].key.hex() if more else None)
+
+    # ------------------------------------------------------------------ newest
+
+    def _newest(self, survey: Survey, question: Newest) -> list[NewestAlert]:
+        view = self.lake.catalogue(survey.name).view()
+        newest: list[NewestAlert] = []
+        records = [r for r in view.records.values() if r.state == "committed" and r.last is not None]
+        for record in sorted(records, key=lambda r: r.last or 0.0, reverse=True):
+            if len(newest) >= question.limit and (record.last or 0.0) <= newest[-1].time:
+                break
+            newest += self._newest_of(survey, view, record, question.limit)
+            newest = sorted(newest, key=lambda alert: alert.time, reverse=True)[: question.limit]
+        return newest
+
+    def _newest_of(self, survey: Survey, view: FileView, record: FileRecord, limit: int) -> list[NewestAlert]:
+        flat = read_flat(record.url, survey)
+        alerts: list[NewestAlert] = []
+        for row in np.argsort(-np.where(flat.keep, flat.times, -np.inf), kind="stable"):
+            if len(alerts) == limit or not flat.keep[row]:
+                break
+            if view.row_visible(record.number, int(row)):
+                columns = {name: flat.table[name][int(row)].as_py() for name in flat.table.column_names}
+                alerts.append(
+                    NewestAlert(flat.alert_ids[row], flat.object_ids[row], float(flat.times[row]), columns)
+                )
+        return alerts
+

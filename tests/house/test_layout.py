@@ -1,0 +1,36 @@
+"""The house: one namespace over many source roots, one room each."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = {
+    "lake": "lake", "sodacut": "sodacut", "tap": "tap", "uws": "uws", "transfer": "transfer", "server": "server",
+    "jupyter_ext": "jupyter", "benchmarks": "benchmarks",
+}  # fmt: skip
+MODULES = sorted(path for folder in ROOMS for path in (ROOT / folder / "sodalake").rglob("*.py"))
+
+
+@pytest.mark.parametrize(("folder", "package"), ROOMS.items())
+def test_each_room_is_one_package_of_the_namespace(folder: str, package: str) -> None:
+    assert (ROOT / folder / "sodalake" / package / "__init__.py").is_file()
+    # PEP 420: an __init__.py here would hide every other room.
+    assert not (ROOT / folder / "sodalake" / "__init__.py").exists()
+    assert [p.name for p in (ROOT / folder / "sodalake").iterdir() if p.is_dir() and p.name != "__pycache__"] == [package]
+
+
+def test_the_wheel_holds_every_room() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    assert set(build["dev-mode-dirs"]) == set(build["targets"]["wheel"]["sources"]) == set(ROOMS)
+    assert set(build["targets"]["wheel"]["only-include"]) == {f"{folder}/sodalake" for folder in ROOMS}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_says_what_it_is_for(module: Path) -> None:
+    assert ast.get_docstring(ast.parse(module.read_text())), "a module opens with a docstring"
+    assert module.stem not in {"utils", "util", "helpers", "helper", "common", "misc"}
