@@ -1,0 +1,489 @@
+"""A survey is data: one TOML file says where things stand in its alerts and what they mean.
+
+Nothing in the code knows ZTF or Rubin. A survey file names the source paths of ids, time, position, band,
+class and brightness, the stamp columns, and describes each column with its unit, UCD and a sentence. `ztf`
+and `lsst` are shipped; any other file is as good (docs/surveys.md shows a minimal one).
+
+*Paths* are written as in the archive's Parquet: ``candidate.jd`` is the field ``jd`` of the struct
+``candidate``; the same writing reaches a key of a map (``mangrove.lum_dist``), because archives write one or
+the other from year to year.
+
+*Flat names.* Every scalar column gets one flat name, unique without regard to case (ADQL does not see it).
+The structs listed in `naming.bare` give their columns bare names, in that order: the first struct keeps the
+name, a clash takes its struct's prefix (``diaSource.ra`` is ``ra``, then ``diaObject.ra`` is
+``diaObject_ra``). Columns of any other struct always have the prefix. A column which the survey file does not
+list is carried all the same, under the name this rule gives it (`Survey.flat_name`), without a unit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Annotated, Any, Literal, Self
+
+import fsspec
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from sodalake.lake.errors import ConfigurationError
+
+__all__ = [
+    "STAMP_KINDS",
+    "Band",
+    "Brightness",
+    "Classification",
+    "Column",
+    "Datatype",
+    "Ids",
+    "Naming",
+    "OtherId",
+    "Position",
+    "Stamps",
+    "Survey",
+    "Time",
+    "load_survey",
+    "parse_survey",
+    "read_survey_text",
+    "shipped_surveys",
+]
+
+STAMP_KINDS = ("science", "template", "difference")
+
+Datatype = Literal["long", "int", "double", "float", "boolean", "char", "timestamp"]
+"""VOTable's names of types, and `timestamp`: what a column shall be, whatever a year's files made of it."""
+
+_Path = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.]+)*$")]
+_FlatName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class OtherId(_Model):
+    """Where else an object's id may stand, when the first path holds none.
+
+    Attributes
+    ----------
+    path, name, kind
+        As in `Ids`. `name` may be left out: then users cannot ask by it.
+    """
+
+    path: _Path
+    name: str | None = None
+    kind: Literal["integer", "text"] = "integer"
+
+
+class Ids(_Model):
+    """Ids of an alert and of the object it belongs to.
+
+    Attributes
+    ----------
+    alert, object
+        Source paths.
+    alert_name, object_name
+        The parameter names users give: ``candid``, ``objectId``; ``diaSourceId``, ``diaObjectId``.
+    alert_kind, object_kind
+        ``integer`` (64 bits, never through a float) or ``text``.
+    object_otherwise
+        More paths, tried in turn, for alerts whose `object` is null or one of `none`: a Rubin alert of a
+        solar-system object has diaObjectId 0 and an ssObjectId.
+    none
+        Values that mean *no id*, besides null.
+    """
+
+    alert: _Path
+    alert_name: str
+    alert_kind: Literal["integer", "text"] = "integer"
+    object: _Path
+    object_name: str
+    object_kind: Literal["integer", "text"] = "text"
+    object_otherwise: tuple[OtherId, ...] = ()
+    none: tuple[int | str, ...] = (0, "")
+
+
+class Time(_Model):
+    """When an alert was taken.
+
+    Attributes
+    ----------
+    path
+        Source path of a double, in days.
+    scale
+        ``jd_utc`` (Julian date, UTC) or ``mjd_tai`` (modified Julian date, TAI).
+    name
+        Flat name of the column.
+    """
+
+    path: _Path
+    scale: Literal["jd_utc", "mjd_tai"]
+    name: _FlatName
+
+
+class Position(_Model):
+    """Source paths of right ascension and declination, ICRS, degrees."""
+
+    ra: _Path
+    dec: _Path
+
+
+class Band(_Model):
+    """Which filter an alert was taken in.
+
+    Attributes
+    ----------
+    path
+        Source path.
+    values
+        Name of the band for each raw value written as text (ZTF: ``{"1" = "g", ...}``); a value that is not
+        there is its own name.
+    """
+
+    path: _Path
+    values: Mapping[str, str] = Field(default_factory=dict)
+
+
+class Classification(_Model):
+    """What an alert was classified as: the first of these paths that the file has and that is not null."""
+
+    path: _Path
+    otherwise: tuple[_Path, ...] = ()
+
+
+class Brightness(_Model):
+    """The column that says how bright the source of an alert is.
+
+    Attributes
+    ----------
+    path, error
+        Source paths of the value and of its one-sigma uncertainty.
+    kind
+        ``magnitude`` or ``flux``.
+    unit
+        VOUnits.
+    """
+
+    path: _Path
+    error: _Path | None = None
+    kind: Literal["magnitude", "flux"]
+    unit: str
+
+
+class Stamps(_Model):
+    """The little images that come with an alert.
+
+    Attributes
+    ----------
+    kinds
+        Source path of each kind's binary column; kinds are of `STAMP_KINDS`, in the order to show them.
+    format
+        ``fits.gz`` (gzip of FITS, ZTF) or ``fits`` (Rubin).
+    pixel_scale
+        Arcseconds a pixel.
+    unit
+        Unit of the pixels (VOUnits; empty: none).
+    has_wcs
+        Whether the FITS header places the stamp on the sky, so that it can be cut by position.
+    """
+
+    kinds: Mapping[Literal["science", "template", "difference"], _Path] = Field(min_length=1)
+    format: Literal["fits.gz", "fits"]
+    pixel_scale: float = Field(gt=0)
+    unit: str = ""
+    has_wcs: bool
+
+
+class Naming(_Model):
+    """Which structs give their columns bare flat names, first come first served; ``""`` is the top level."""
+
+    bare: tuple[str, ...] = ("",)
+
+
+class Column(_Model):
+    """One flat column.
+
+    Attributes
+    ----------
+    path
+        Source path.
+    name
+        Unique flat name; given by `Naming` where the file does not say.
+    unit
+        VOUnits; empty: none, or dimensionless.
+    ucd, utype
+        IVOA UCD1+ and utype; empty where none fits.
+    description
+        One sentence, in plain words.
+    datatype
+        What the column shall be whatever a year's files have made of it; None: as in the file.
+    """
+
+    path: _Path
+    name: _FlatName
+    unit: str = ""
+    ucd: str = ""
+    utype: str = ""
+    description: str = Field(min_length=1)
+    datatype: Datatype | None = None
+
+
+def _metres(limits: Any) -> Any:
+    if isinstance(limits, list | tuple) and len(limits) == 2 and not 0 < limits[0] < limits[1]:
+        raise ValueError("two wavelengths in metres, the shorter first")
+    return limits
+
+
+_Wavelengths = Annotated[tuple[float, float], BeforeValidator(_metres)]
+
+
+class Survey(_Model):
+    """A survey, as its file describes it.
+
+    Attributes
+    ----------
+    name
+        Short and lower case: part of table names, identifiers and URLs.
+    title, description
+        One line, and a few.
+    facility, instrument
+        ObsCore's facility_name and instrument_name.
+    schema_name
+        The TAP schema its tables stand in; `name` where the file does not say.
+    citation, licence
+        What to cite, and under which terms the data may be used.
+    notes
+        What an operator should know about the archive's layout.
+    ids, time, position, band, klass, brightness, stamps, naming
+        See their classes. `klass` is written ``class`` in the file.
+    bands
+        Shortest and longest wavelength of each band, metres.
+    leave_out
+        Source paths (or structs) that are not carried in rows; they stay in the Parquet files.
+    columns
+        In the order of the file. There they are a table keyed by source path.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=32)]
+    title: str
+    description: str
+    facility: str
+    instrument: str
+    schema_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    citation: str = ""
+    licence: str = ""
+    notes: str = ""
+    ids: Ids
+    time: Time
+    position: Position
+    band: Band | None = None
+    bands: Mapping[str, _Wavelengths] = Field(default_factory=dict)
+    klass: Classification | None = Field(default=None, alias="class")
+    brightness: Brightness | None = None
+    stamps: Stamps
+    naming: Naming = Naming()
+    leave_out: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_columns(cls, raw: Any) -> Any:
+        """Turn the table of columns into a list, with a flat name each."""
+        if not isinstance(raw, Mapping):
+            return raw
+        raw = dict(raw)
+        raw.setdefault("schema_name", raw.get("name"))
+        columns = raw.get("columns")
+        if not isinstance(columns, Mapping):
+            return raw
+        naming = raw.get("naming")
+        bare = naming.get("bare", [""]) if isinstance(naming, Mapping) else [""]
+        if not isinstance(bare, list | tuple):
+            return raw
+        described = [
+            {"path": path, **about} if isinstance(about, Mapping) else about
+            for path, about in columns.items()
+        ]
+        taken = {about["name"].lower() for about in described if isinstance(about, dict) and "name" in about}
+        rank = {struct: number for number, struct in enumerate(bare)}
+        unnamed = [about for about in described if isinstance(about, dict) and "name" not in about]
+        for about in sorted(unnamed, key=lambda about: rank.get(_struct_of(about["path"]), len(rank))):
+            about["name"] = _flat_name(about["path"], rank, taken)
+            taken.add(about["name"].lower())
+        raw["columns"] = described
+        return raw
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        seen: dict[str, str] = {}
+        for column in self.columns:
+            other = seen.setdefault(column.name.lower(), column.path)
+            if other != column.path:
+                raise ValueError(
+                    f"{other} and {column.path} are both called {column.name}: give one a `name`"
+                )
+        if self.time.path in self._by_path and self._by_path[self.time.path].name != self.time.name:
+            raise ValueError(
+                f"time.name is {self.time.name}, but the column {self.time.path} is called "
+                f"{self._by_path[self.time.path].name}"
+            )
+        if self.band is not None:
+            unknown = sorted(set(self.band.values.values()) - set(self.bands))
+            if unknown:
+                raise ValueError(
+                    f"band.values names bands without wavelengths in `bands`: {', '.join(unknown)}"
+                )
+        return self
+
+    @functools.cached_property
+    def _by_path(self) -> dict[str, Column]:
+        return {column.path: column for column in self.columns}
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name.lower(): column for column in self.columns}
+
+    def column_at(self, path: str) -> Column | None:
+        """The listed column of a source path, or None."""
+        return self._by_path.get(path)
+
+    def column_named(self, name: str) -> Column | None:
+        """The listed column of a flat name, without regard to case, or None."""
+        return self._by_name.get(name.lower())
+
+    def flat_name(self, path: str) -> str:
+        """The flat name of any source path, listed or not; it depends on nothing but the survey file."""
+        listed = self._by_path.get(path)
+        if listed is not None:
+            return listed.name
+        return _flat_name(path, dict.fromkeys(self.naming.bare, 0), self._by_name)
+
+    def leaves_out(self, path: str) -> bool:
+        """Whether rows do not carry this column: a stamp, or in `leave_out` (itself or a struct of it)."""
+        return path in self.stamps.kinds.values() or any(
+            path == left or path.startswith(left + ".") for left in self.leave_out
+        )
+
+    def band_name(self, raw: object) -> str | None:
+        """The name of a band from its raw value (ZTF: 1 is ``g``); None of None."""
+        if raw is None:
+            return None
+        values = self.band.values if self.band is not None else {}
+        return values.get(str(raw), str(raw))
+
+
+def _struct_of(path: str) -> str:
+    return path.rpartition(".")[0]
+
+
+def _flat_name(path: str, bare: Mapping[str, object], taken: Mapping[str, object] | set[str]) -> str:
+    """A flat name for `path`: its last part where its struct is bare and the name free, else prefixed."""
+    struct, _, leaf = path.rpartition(".")
+    name = _regular(leaf)
+    if struct in bare and name.lower() not in taken:
+        return name
+    name = _regular(path)
+    while name.lower() in taken:
+        name += "_"
+    return name
+
+
+def _regular(text: str) -> str:
+    """An ADQL regular identifier made of any text."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", text)
+    return name if re.match(r"[A-Za-z_]", name) else f"_{name}"
+
+
+def shipped_surveys() -> list[str]:
+    """Names of the surveys that come with sodalake, sorted."""
+    folder = resources.files("sodalake.lake") / "surveys"
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def read_survey_text(source: str) -> str:
+    """The TOML text of a survey: of a shipped name, a path, or any fsspec URL.
+
+    Raises
+    ------
+    ConfigurationError
+        Neither a shipped survey nor a file that can be read as UTF-8.
+    """
+    if source in shipped_surveys():
+        return (resources.files("sodalake.lake") / "surveys" / f"{source}.toml").read_text(encoding="utf-8")
+    if not source.endswith(".toml") and "/" not in source:
+        near = difflib.get_close_matches(source, shipped_surveys(), n=1)
+        raise ConfigurationError(
+            f"There is no survey {source!r}.",
+            (f"Did you mean {near[0]!r}? " if near else "")
+            + f"Shipped are {', '.join(shipped_surveys())}; or give the path of a survey file (*.toml).",
+        )
+    try:
+        with fsspec.open(source, "rb") as file:
+            content: bytes = file.read()
+        return content.decode("utf-8")
+    except (OSError, ValueError, ImportError) as problem:
+        raise ConfigurationError(f"The survey file {source} cannot be read: {problem}.") from problem
+
+
+def parse_survey(text: str, source: str = "survey file") -> Survey:
+    """Make a survey of its TOML text.
+
+    Parameters
+    ----------
+    text
+        The file's content.
+    source
+        What to call it in messages.
+
+    Raises
+    ------
+    ConfigurationError
+        Not TOML (with line and column), or a key is missing, unknown or wrong (each is named).
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigurationError(f"{source} is not TOML: {problem}.") from problem
+    try:
+        return Survey.model_validate(raw)
+    except ValidationError as problem:
+        wrong = [_explained(error, raw) for error in problem.errors()]
+        raise ConfigurationError(
+            f"{source}: " + "; ".join(wrong) + ".", "docs/surveys.md shows a complete survey file."
+        ) from problem
+
+
+def load_survey(source: str) -> Survey:
+    """Read a survey: a shipped name (`shipped_surveys`), a path, or any fsspec URL of a TOML file.
+
+    Raises
+    ------
+    ConfigurationError
+        As `read_survey_text` and `parse_survey`.
+    """
+    return parse_survey(read_survey_text(source), source)
+
+
+_NESTED: dict[str, type[BaseModel]] = {
+    "ids": Ids, "time": Time, "position": Position, "band": Band, "class": Classification,
+    "brightness": Brightness, "stamps": Stamps, "naming": Naming, "columns": Column,
+}  # fmt: skip
+
+
+def _explained(error: Any, raw: Mapping[str, Any]) -> str:
+    """One validation error, with the key as it is written in the file."""
+    where = list(error["loc"])
+    if len(where) > 1 and where[0] == "columns" and isinstance(where[1], int):
+        paths = list(raw["columns"])
+        where[1] = f'"{paths[where[1]]}"'
+    key = ".".join(str(part) for part in where)
+    if error["type"] == "missing":
+        return f"key {key} is missing"
+    if error["type"] == "extra_forbidden":
+        model = Survey if len(where) == 1 else _NESTED.get(str(where[0]), Survey)
+        near = difflib.get_close_matches(str(where[-1]), [*model.model_fields, "class"], n=1)
+        return f"key {key} is unknown" + (f" (did you mean {near[0]}?)" if near else "")
+    message = error["msg"].removeprefix("Value error, ")
+    return f"key {key}: {message}" if key else str(message)
