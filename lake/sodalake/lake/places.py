@@ -1,4 +1,4 @@
-"""Where a stamp's bytes are: the entry of the stamp index, and its 26 bytes.
+"""Where a stamp's bytes are: the entry of the stamp index, and its 30 bytes.
 
 A stamp costs one ranged read. What that read must fetch depends on the page the stamp was written in:
 
@@ -69,6 +69,9 @@ class Place:
         bytes read. COLUMN: the row in its row group.
     size
         Bytes of the stamp as stored in the archive (for ZTF: of its gzip).
+    crc
+        CRC-32 (zlib's) of those bytes: tells a file that was overwritten, or has rotted, since its ingest.
+        COLUMN: unused (0).
     """
 
     kind: Kind
@@ -78,6 +81,7 @@ class Place:
     plain: int = 0
     at: int = 0
     size: int = 0
+    crc: int = 0
 
     @property
     def gap(self) -> int:
@@ -87,7 +91,7 @@ class Place:
     def pack(self) -> bytes:
         """Return the place as `PLACE_BYTES` bytes."""
         return _LAYOUT.pack(
-            self.kind, self.codec, self.offset, self.length, self.plain, self.at, self.size
+            self.kind, self.codec, self.offset, self.length, self.plain, self.at, self.size, self.crc
         )
 
     @classmethod
@@ -97,6 +101,6 @@ class Place:
         return cls(Kind(kind), Codec(codec), *rest)
 
 
-_LAYOUT = struct.Struct("<BBQIIII")
-PLACE_BYTES = _LAYOUT.size  # 26; the design allows 64 a stamp
+_LAYOUT = struct.Struct("<BBQIIIII")
+PLACE_BYTES = _LAYOUT.size  # 30; the design allows 64 a stamp
 ABSENT = Place(Kind.ABSENT)

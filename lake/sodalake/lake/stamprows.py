@@ -3,7 +3,7 @@
 An `alert` row answers *where are the stamps of this alert*, an `object` row the same for one epoch of an object:
 both carry a `StampRow`, the alert's row as well the key of its `object` row.
 
-    row in the file (uint32) | number of kinds (uint8) | kinds x place (26 bytes) | object key
+    row in the file (uint32) | number of kinds (uint8) | kinds x place (30 bytes) | object key
 """
 
 from __future__ import annotations
