@@ -2,7 +2,8 @@
 
 ::
 
-    from sodalake.lake import ByAlert, Lake, Reader, ingest
+    from sodalake.lake import ByAlert, Lake, Reader
+    from sodalake.lake.ingest import ingest
 
     ingest("my.lake", "ztf", ["archive/science"])
     reader = Reader(Lake.open("my.lake"))
@@ -22,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .alerts import AlertStamps, ByAlert, EpochsOf, InFile, LatestOf, Newest
     from .errors import LakeError
-    from .ingest import IngestReport, ingest
     from .lake import Lake
     from .lanes import FastLane
     from .reader import Reader
@@ -34,21 +34,18 @@ __all__ = [
     "EpochsOf",
     "FastLane",
     "InFile",
-    "IngestReport",
     "Lake",
     "LakeError",
     "LatestOf",
     "Newest",
     "Reader",
     "Survey",
-    "ingest",
     "load_survey",
 ]
 
 _HOMES = {
     "alerts": ("AlertStamps", "ByAlert", "EpochsOf", "InFile", "LatestOf", "Newest"),
     "errors": ("LakeError",),
-    "ingest": ("IngestReport", "ingest"),
     "lake": ("Lake",),
     "lanes": ("FastLane",),
     "reader": ("Reader",),

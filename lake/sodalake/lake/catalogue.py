@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
@@ -217,7 +217,7 @@ class Catalogue:
         """Return the packing of a flat schema, giving it a number if it is new."""
         for _ in range(_RETRIES):
             known = self.packings()
-            same = next((p for p in known.values() if p.schema.equals(schema)), None)
+            same = next((p for p in known.values() if p.packs(schema)), None)
             if same is not None:
                 return same
             number = max(known, default=0) + 1
@@ -240,7 +240,7 @@ class Catalogue:
                 return numbered
         raise Unavailable(f"Could not number {record.url} in {self.table}.", "Try the ingest again.")
 
-    def supersede(self, by: int, rows: dict[int, Sequence[int]]) -> None:
+    def supersede(self, by: int, rows: Mapping[int, Sequence[int]]) -> None:
         """Note the rows of other files that file `by` replaces; readers heed it once `by` is committed."""
         self._rows.put_many(
             self.table,

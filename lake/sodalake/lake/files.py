@@ -159,6 +159,7 @@ def _translated(url: str) -> Iterator[None]:
 
 class _LocalFile:
     def __init__(self, url: str) -> None:
+        self._fd = -1
         self._fd = os.open(path_of(url), os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.fstat(self._fd).st_size
 
@@ -186,7 +187,7 @@ class _HdfsFile:
         if length <= 0:
             return b""
         with _translated(self._url):
-            return cast(bytes, self._reader.read_range(offset, length))
+            return self._reader.read_range(offset, length)
 
     def close(self) -> None:
         self._reader.close()
@@ -219,9 +220,9 @@ def open_source(url: str) -> OpenFile:
         The file system does not answer.
     """
     scheme = urlsplit(url).scheme
-    opener: Callable[[str], OpenFile] = {"file": _LocalFile, "hdfs": _HdfsFile}.get(scheme, _FsspecFile)
+    openers: dict[str, Callable[[str], OpenFile]] = {"file": _LocalFile, "hdfs": _HdfsFile}
     with _translated(url):
-        return opener(url)
+        return openers.get(scheme, _FsspecFile)(url)
 
 
 class SourceFile(io.RawIOBase):

@@ -142,9 +142,9 @@ def ingest(
     """
     began = time.monotonic()
     stats = expand(paths, _SUFFIXES)
-    lake = Lake.create(lake_url, rows=rows, surveys=[survey])
+    lake = Lake.create(lake_url, rows=rows)
     try:
-        name = _name_of(lake, survey)
+        name = lake.add_survey(survey).name
         for path in paths:
             lake.add_root(_root(path))
         report = IngestReport()
@@ -160,10 +160,6 @@ def ingest(
         lake.close()
     report.seconds = time.monotonic() - began
     return report
-
-
-def _name_of(lake: Lake, survey: str) -> str:
-    return survey if survey in lake.surveys else lake.add_survey(survey).name
 
 
 def _root(path: str) -> str:

@@ -26,7 +26,7 @@ from .errors import ConfigurationError, FileGone, NotInLake
 from .files import as_url, join, path_of, read_bytes, write_whole
 from .rows import open_rows
 from .rows.protocol import RowStore
-from .survey import Survey, load_survey, shipped_surveys
+from .survey import Survey, load_survey, parse_survey, shipped_surveys
 
 __all__ = ["Lake", "LakeFile"]
 
@@ -152,13 +152,15 @@ class Lake:
     def add_survey(self, name_or_file: str) -> Survey:
         """Add a survey, shipped or a file (which is copied into the lake), make its tables, and return it."""
         survey = self.surveys.get(name_or_file)
-        if survey is None:
+        if survey is None and name_or_file in shipped_surveys():
             survey = load_survey(name_or_file)
-            if name_or_file not in shipped_surveys():
-                text = read_bytes(as_url(name_or_file))
-                write_whole(join(self.url, "surveys", f"{survey.name}.toml"), text)
-                survey = _survey(self.url, survey.name)
-            self.surveys[survey.name] = survey
+        elif survey is None:
+            if not name_or_file.endswith(".toml"):
+                load_survey(name_or_file)  # raises, with the names that are meant
+            text = read_bytes(as_url(name_or_file)).decode()
+            survey = parse_survey(text, name_or_file)
+            write_whole(join(self.url, "surveys", f"{survey.name}.toml"), text.encode())
+        self.surveys[survey.name] = survey
         if survey.name not in self.content.surveys:
             self.content = self.content.model_copy(update={"surveys": (*self.content.surveys, survey.name)})
             self._save()
@@ -208,9 +210,10 @@ class Lake:
 
 
 def _survey(url: str, name: str) -> Survey:
+    """Return the lake's own description of a survey, or the shipped one."""
     own = join(url, "surveys", f"{name}.toml")
     try:
-        read_bytes(own)
+        text = read_bytes(own).decode()
     except FileGone:
         return load_survey(name)
-    return load_survey(own)
+    return parse_survey(text, own)

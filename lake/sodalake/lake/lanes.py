@@ -281,11 +281,14 @@ class FastLane:
         try:
             return await future
         except asyncio.CancelledError:
-            await future.cancel()
+            await future.cancel()  # type: ignore[no-untyped-call]
             raise
 
     async def _workers(self) -> list[str]:
-        identity = await self._client.scheduler.identity(n_workers=-1)
+        scheduler = self._client.scheduler
+        if scheduler is None:
+            raise RuntimeError("the Dask client is closed")
+        identity = await scheduler.identity(n_workers=-1)
         return sorted(
             address
             for address, worker in identity["workers"].items()

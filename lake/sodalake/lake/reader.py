@@ -16,7 +16,7 @@ from .alerts import AlertStamps, ByAlert, Epochs, EpochsOf, InFile, LatestOf, Ne
 from .catalogue import FileRecord, FileView
 from .errors import NotInLake, UsageError
 from .files import inside, path_of
-from .indexing import read_flat
+from .indexing import FlatFile, read_file
 from .keys import alert_key, object_range, parse_object_key
 from .lake import Lake
 from .places import Kind
@@ -57,6 +57,7 @@ class Reader:
     def __init__(self, lake: Lake, *, open_files: int = 512, parallel: int = 8) -> None:
         self.lake = lake
         self.files = StampFiles(open_files, parallel)
+        self._flats: dict[int, list[FlatFile]] = {}
 
     def answer(self, question: Question) -> Any:
         """Return the answer to a question: a list of `AlertStamps`, `Epochs`, or a list of `NewestAlert`.
@@ -185,7 +186,8 @@ class Reader:
 
     def stamps(self, survey: Survey, found: Sequence[Found], kinds: Sequence[str]) -> list[AlertStamps]:
         """Return the stamps of index entries, read together."""
-        order = list(survey.stamps.kinds)
+        paths: dict[str, str] = {str(kind): path for kind, path in survey.stamps.kinds.items()}
+        order = list(paths)
         unknown = [kind for kind in kinds if kind not in order]
         if unknown:
             raise NotInLake(f"{survey.name} has no {unknown[0]} stamps.", f"Kinds: {', '.join(order)}.")
@@ -194,8 +196,7 @@ class Reader:
             for kind in kinds:
                 place = one.entry.places[order.index(kind)]
                 if place.kind is not Kind.ABSENT:
-                    column = survey.stamps.kinds[kind]
-                    wanted.append(Wanted(one.record.number, one.record.url, one.record.size, column, place))
+                    wanted.append(Wanted(one.record.number, one.record.url, one.record.size, paths[kind], place))
         data = iter(self.files.read(wanted))
         answers = []
         for one in found:
@@ -238,15 +239,24 @@ class Reader:
         return newest
 
     def _newest_of(self, survey: Survey, view: FileView, record: FileRecord, limit: int) -> list[NewestAlert]:
-        flat = read_flat(record.url, survey)
         alerts: list[NewestAlert] = []
-        for row in np.argsort(-np.where(flat.keep, flat.times, -np.inf), kind="stable"):
-            if len(alerts) == limit or not flat.keep[row]:
-                break
-            if view.row_visible(record.number, int(row)):
-                columns = {name: flat.table[name][int(row)].as_py() for name in flat.table.column_names}
-                alerts.append(
-                    NewestAlert(flat.alert_ids[row], flat.object_ids[row], float(flat.times[row]), columns)
-                )
-        return alerts
+        for flat in self._flat(survey, record):
+            about = flat.essentials
+            latest = np.argsort(np.where(about.keep, -about.times, np.inf), kind="stable")
+            rows = [
+                int(row)
+                for row in latest[: limit + len(about.skipped)]
+                if about.keep[row] and view.row_visible(record.number, flat.first + int(row))
+            ][:limit]
+            for row, columns in zip(rows, flat.table.take(rows).to_pylist(), strict=True):
+                alert_id, object_id = about.alert_ids[row].as_py(), about.object_ids[row].as_py()
+                alerts.append(NewestAlert(alert_id, object_id, float(about.times[row]), columns))
+        return sorted(alerts, key=lambda alert: alert.time, reverse=True)[:limit]
 
+    def _flat(self, survey: Survey, record: FileRecord) -> list[FlatFile]:
+        """Return the flat columns of a file, kept for the next page view: its newest file is asked again and again."""
+        held = self._flats.get(record.number)
+        if held is None:
+            held = read_file(record.url, survey)
+            self._flats = {record.number: held, **dict(list(self._flats.items())[:3])}
+        return held
