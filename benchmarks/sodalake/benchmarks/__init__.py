@@ -1,1 +1,1 @@
-"""`sodalake bench NAME`: speed and memory, measured as ratios in one run against the peer or the seeds' way."""
+"""`sodalake bench NAME`: speed, measured as ratios in one run against the seeds' way."""
