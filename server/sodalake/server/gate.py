@@ -1,0 +1,221 @@
+"""The gate: what is refused before any handler runs, with an answer the client can read.
+
+Tornado closes the connection without a word when the headers are too long, and answers anything it cannot
+parse with a bare status line. A client that is still sending gets a reset connection instead of the answer,
+because the kernel drops what was written to a socket that is closed with unread input. So the gate answers
+with a sentence, then goes on reading for a while, throws that away, and closes. It never holds more of a
+request than its limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from tornado import httputil
+from tornado.concurrent import Future
+from tornado.http1connection import HTTP1Connection
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream, UnsatisfiableReadError
+
+from sodalake.server.config import Limits
+from sodalake.server.errors import (
+    AddressTooLong,
+    BadRequest,
+    BodyTooLarge,
+    HeadersTooLarge,
+    as_json,
+    as_text,
+    fault_of,
+)
+
+__all__ = ["GateServer"]
+
+_log = structlog.get_logger("sodalake.gate")
+
+_READ_ON_SECONDS = 10.0
+_READ_ON_BYTES = 256 * 1024 * 1024
+_REASONS = {
+    400: "Bad Request",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    431: "Request Header Fields Too Large",
+}
+# What Tornado writes, in one call, before it closes a connection it cannot parse.
+_BARE_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
+def _answer(error: BadRequest, path: str) -> bytes:
+    fault = fault_of(error)
+    kind, body = (as_json if "/api/" in path else as_text)(fault)
+    head = (
+        f"HTTP/1.1 {fault.status} {_REASONS[fault.status]}\r\nContent-Type: {kind}\r\n"
+        f"Content-Length: {len(body)}\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+class _GateStream(IOStream):
+    """A connection that can be refused: `refusal` is written when it closes."""
+
+    refusal: bytes | None = None
+    limits: Limits
+    # Keeps the tasks that write refusals: the loop itself holds them weakly.
+    closing: set[asyncio.Task[None]]
+
+    def write(self, data: bytes | memoryview) -> Future[None]:
+        if data == _BARE_REFUSAL:
+            self.refusal = _answer(
+                BadRequest(
+                    "The request is not HTTP/1.1, or its chunked body is longer than "
+                    f"{self.limits.body} bytes.",
+                    "Check what the client sends.",
+                ),
+                "",
+            )
+            done: Future[None] = Future()
+            done.set_result(None)
+            return done
+        return super().write(data)
+
+    def close_fd(self) -> None:
+        if isinstance(self.error, UnsatisfiableReadError) and self.refusal is None:
+            self.refusal = _answer(
+                HeadersTooLarge(
+                    f"The request line and headers are longer than {self.limits.headers} bytes.",
+                    "Send the parameters by POST.",
+                ),
+                "",
+            )
+        if self.refusal is None:
+            super().close_fd()
+            return
+        connection = self.socket
+        self.socket = None  # type: ignore[assignment]
+        task = asyncio.get_running_loop().create_task(_refuse(connection, self.refusal))
+        self.closing.add(task)
+        task.add_done_callback(self.closing.discard)
+
+
+async def _refuse(connection: socket.socket, answer: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    with connection, contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_READ_ON_SECONDS):
+            await loop.sock_sendall(connection, answer)
+            connection.shutdown(socket.SHUT_WR)
+            waste = bytearray(65_536)
+            left = _READ_ON_BYTES
+            while left > 0 and (size := await loop.sock_recv_into(connection, waste)):
+                left -= size
+
+
+class _Gate(httputil.HTTPMessageDelegate):
+    """Looks at a request's first line and headers before the application does."""
+
+    def __init__(
+        self, inner: httputil.HTTPMessageDelegate, connection: HTTP1Connection, limits: Limits
+    ) -> None:
+        self._inner = inner
+        self._connection = connection
+        self._limits = limits
+
+    def headers_received(
+        self,
+        start_line: httputil.RequestStartLine | httputil.ResponseStartLine,
+        headers: httputil.HTTPHeaders,
+    ) -> Awaitable[None] | None:
+        assert isinstance(start_line, httputil.RequestStartLine)
+        path = start_line.path
+        if len(path) > self._limits.query:
+            self._refuse(
+                AddressTooLong(
+                    f"The URL is {len(path)} bytes long; at most {self._limits.query} are read.",
+                    "Send the parameters by POST.",
+                ),
+                path,
+            )
+            return None
+        length = headers.get("Content-Length", "")
+        # Not a number, or several: Tornado says so.
+        if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > self._limits.body):
+            self._refuse(
+                BodyTooLarge(
+                    f"The body is {length[:24]} bytes long; at most {self._limits.body} are read.",
+                    "Send less in one request.",
+                ),
+                path,
+            )
+            return None
+        try:
+            return self._inner.headers_received(start_line, headers)
+        except httputil.HTTPInputError as error:
+            self._refuse(BadRequest(f"{str(error)[:200]}.", "Check what the client sends."), path)
+            return None
+
+    def _refuse(self, error: BadRequest, path: str) -> None:
+        _log.info("refused", status=error.status, path=path[:200], why=error.message)
+        stream = self._connection.detach()
+        assert isinstance(stream, _GateStream)
+        stream.refusal = _answer(error, path)
+        stream.close()
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        return self._inner.data_received(chunk)
+
+    def finish(self) -> None:
+        self._inner.finish()
+
+    def on_connection_close(self) -> None:
+        self._inner.on_connection_close()
+
+
+class GateServer(HTTPServer):
+    """Tornado's HTTP server behind a gate.
+
+    Parameters
+    ----------
+    application
+        What answers.
+    limits
+        Sizes that are let through.
+    idle, arrive
+        Seconds a connection may be idle, and a body may take to arrive.
+    """
+
+    def initialize(  # type: ignore[override]
+        self,
+        application: httputil.HTTPServerConnectionDelegate | Callable[[httputil.HTTPServerRequest], None],
+        *,
+        limits: Limits,
+        idle: float,
+    ) -> None:
+        """Configure the server; Tornado's classes are made this way."""
+        self._limits = limits
+        self._closing: set[asyncio.Task[None]] = set()
+        super().initialize(
+            application,
+            max_header_size=limits.headers,
+            max_body_size=limits.body,
+            idle_connection_timeout=idle,
+            body_timeout=idle,
+        )
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        """Serve a new connection, by a stream that can be refused."""
+        own = _GateStream(
+            stream.socket, max_buffer_size=self.max_buffer_size, read_chunk_size=self.read_chunk_size
+        )
+        own.limits = self._limits
+        own.closing = self._closing
+        super().handle_stream(own, address)
+
+    def start_request(
+        self, server_conn: object, request_conn: httputil.HTTPConnection
+    ) -> httputil.HTTPMessageDelegate:
+        """Put the gate before the application."""
+        assert isinstance(request_conn, HTTP1Connection)
+        return _Gate(super().start_request(server_conn, request_conn), request_conn, self._limits)

@@ -1,0 +1,33 @@
+"""Which handler answers which path."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sodalake.server.portal import routes as portal_routes
+
+from sodalake.server import soda
+from sodalake.server.cutouts import CutoutsHandler
+from sodalake.server.vosi import AvailabilityHandler, CapabilitiesHandler, HealthHandler
+
+if TYPE_CHECKING:
+    from sodalake.server.service import Service
+
+__all__ = ["routes"]
+
+
+def routes(service: Service) -> list[Any]:
+    """Return the routes of `service`, below its prefix; the order is that of their use."""
+    prefix = re.escape(service.settings.prefix)
+    given = {"service": service}
+    declared = {"parameters": soda.PARAMETERS, "formats": [form.mimes[0] for form in soda.FORMATS]}
+    return [
+        (prefix + r"/soda/sync", soda.SyncHandler, given),
+        (prefix + r"/api/v1/cutouts", CutoutsHandler, given),
+        (prefix + r"/([A-Za-z0-9_.-]+)/api/v1/cutouts", CutoutsHandler, given),
+        (prefix + r"/soda/capabilities", CapabilitiesHandler, given | declared),
+        (prefix + r"/soda/availability", AvailabilityHandler, given),
+        (prefix + r"/healthz", HealthHandler, given),
+        *portal_routes(service),
+    ]

@@ -1,0 +1,64 @@
+"""Run a service in this process: say when it is ready, drain on SIGTERM, stop in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from sodalake.server.config import Settings
+from sodalake.server.logs import configure_logs
+from sodalake.server.service import Service
+
+__all__ = ["run"]
+
+
+def run(settings: Settings, ready: Callable[[Service], None] | None = None) -> None:
+    """Serve until a signal comes.
+
+    Parameters
+    ----------
+    settings
+        See `config.Settings`.
+    ready
+        Called when requests are answered, after the line was printed.
+
+    Raises
+    ------
+    LakeError
+        The service cannot be started; see `Service.start`.
+    """
+    configure_logs(settings.log)
+    asyncio.run(_serve(settings, ready))
+
+
+async def _serve(settings: Settings, ready: Callable[[Service], None] | None) -> None:
+    loop = asyncio.get_running_loop()
+    asked, again = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (again if asked.is_set() else asked).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    starting = asyncio.create_task(Service.start(settings))
+    stop = asyncio.create_task(asked.wait())
+    await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait((starting,))
+        return
+    service = await starting
+    try:
+        print(f"ready {service.url}", flush=True)  # noqa: T201 - the one line scripts wait for
+        if ready is not None:
+            ready(service)
+        await stop
+        draining = asyncio.create_task(service.drain())
+        hurry = asyncio.create_task(again.wait())
+        await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
+        draining.cancel()
+        hurry.cancel()
+    finally:
+        stop.cancel()
+        await service.stop()

@@ -1,0 +1,222 @@
+"""VOSI 1.1: what the SODA service can do, and whether it can do it now.
+
+The elements below `capabilities` are unqualified and their order is the schemas' (VOSI 1.1, 2.1;
+VODataService 1.2, `ParamHTTP`: access URL, query types, result type, parameters). Both documents are for
+everybody, with or without a name (section 3). They are small, so they are written element by element; the
+tests read them back with other people's parsers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+from lxml import etree
+
+from sodalake.server.handlers import Handler
+
+if TYPE_CHECKING:
+    from sodalake.server.service import Service
+
+__all__ = [
+    "AvailabilityHandler",
+    "CapabilitiesHandler",
+    "HealthHandler",
+    "InputParameter",
+    "availability",
+    "capabilities",
+]
+
+_VOSI_C = "http://www.ivoa.net/xml/VOSICapabilities/v1.0"
+_VOSI_A = "http://www.ivoa.net/xml/VOSIAvailability/v1.0"
+_VR = "http://www.ivoa.net/xml/VOResource/v1.0"
+_VS = "http://www.ivoa.net/xml/VODataService/v1.1"
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_TYPE = f"{{{_XSI}}}type"
+_XML = "text/xml; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class InputParameter:
+    """A parameter that a service declares, the VODataService way.
+
+    Attributes
+    ----------
+    name, description
+        Its name, and what it does.
+    datatype, arraysize, xtype
+        VOTable's type.
+    unit, ucd
+        These with the name make the parameter what it is (SODA 1.0, 3.5).
+    required
+        Whether a request must have it.
+    standard
+        Whether the standard defines it, or we do.
+    """
+
+    name: str
+    description: str
+    datatype: str = "char"
+    arraysize: str = "*"
+    xtype: str = ""
+    unit: str = ""
+    ucd: str = ""
+    required: bool = False
+    standard: bool = True
+
+
+def capabilities(base: str, parameters: Sequence[InputParameter], formats: Sequence[str]) -> bytes:
+    """Return the document of ``/soda/capabilities``.
+
+    Parameters
+    ----------
+    base
+        URL of the service's root, without a slash at its end.
+    parameters
+        What ``/soda/sync`` takes.
+    formats
+        MIME types it answers with; the first is the default.
+    """
+    root = etree.Element(
+        f"{{{_VOSI_C}}}capabilities", nsmap={"vosi": _VOSI_C, "vr": _VR, "vs": _VS, "xsi": _XSI}
+    )
+    for name in ("capabilities", "availability"):
+        _interface(_capability(root, f"ivo://ivoa.net/std/VOSI#{name}"), f"{base}/soda/{name}")
+    soda = _capability(root, "ivo://ivoa.net/std/SODA#sync-1.0")
+    etree.SubElement(soda, "description").text = (
+        "Stamps of alerts: as stored, cut to a region, as a picture, as arrays. Also answers with "
+        + ", ".join(formats[1:])
+        + "."
+    )
+    interface = _interface(soda, f"{base}/soda/sync", standard=True)
+    for method in ("GET", "POST"):
+        etree.SubElement(interface, "queryType").text = method
+    etree.SubElement(interface, "resultType").text = formats[0]
+    for parameter in parameters:
+        _parameter(interface, parameter)
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+
+
+def _capability(root: etree._Element, standard: str) -> etree._Element:
+    return etree.SubElement(root, "capability", standardID=standard)
+
+
+def _interface(capability: etree._Element, url: str, *, standard: bool = False) -> etree._Element:
+    attributes = {_TYPE: "vs:ParamHTTP", "version": "1.0"}
+    if standard:
+        attributes["role"] = "std"
+    interface = etree.SubElement(capability, "interface", attributes)
+    etree.SubElement(interface, "accessURL", use="full").text = url
+    return interface
+
+
+def _parameter(interface: etree._Element, parameter: InputParameter) -> None:
+    element = etree.SubElement(
+        interface,
+        "param",
+        use="required" if parameter.required else "optional",
+        std="true" if parameter.standard else "false",
+    )
+    etree.SubElement(element, "name").text = parameter.name
+    etree.SubElement(element, "description").text = parameter.description
+    if parameter.unit:
+        etree.SubElement(element, "unit").text = parameter.unit
+    if parameter.ucd:
+        etree.SubElement(element, "ucd").text = parameter.ucd
+    attributes = {_TYPE: "vs:VOTableType"}
+    if parameter.arraysize:
+        attributes["arraysize"] = parameter.arraysize
+    if parameter.xtype:
+        attributes["extendedType"] = parameter.xtype
+    etree.SubElement(element, "dataType", attributes).text = parameter.datatype
+
+
+def availability(available: bool, since: datetime, notes: Sequence[str] = ()) -> bytes:
+    """Return the document of ``/soda/availability``.
+
+    Parameters
+    ----------
+    available
+        Whether requests are answered now.
+    since
+        When the service came up, UTC.
+    notes
+        What is wrong, or worth knowing.
+    """
+    root = etree.Element(f"{{{_VOSI_A}}}availability", nsmap={None: _VOSI_A})
+    etree.SubElement(root, f"{{{_VOSI_A}}}available").text = "true" if available else "false"
+    if available:
+        etree.SubElement(root, f"{{{_VOSI_A}}}upSince").text = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+    for note in notes:
+        # XML has no control characters, and an exception's text may.
+        plain = "".join(c if c.isprintable() else " " for c in note)
+        etree.SubElement(root, f"{{{_VOSI_A}}}note").text = plain
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+
+
+class CapabilitiesHandler(Handler):
+    """``/soda/capabilities``."""
+
+    works_while_draining = True
+
+    def initialize(
+        self, service: Service, parameters: Sequence[InputParameter] = (), formats: Sequence[str] = ()
+    ) -> None:
+        """Take what the routes give: what to declare."""
+        super().initialize(service)
+        self._parameters = parameters
+        self._formats = formats
+
+    def get(self) -> None:
+        """Answer with the document; it changes with the configuration only, so with the start of the
+        service."""
+        self.set_header("Content-Type", _XML)
+        self.set_header("Last-Modified", format_datetime(self.service.since, usegmt=True))
+        self.set_header("Cache-Control", "no-cache")
+        self.finish(capabilities(self.base_url(), self._parameters, self._formats))
+
+    head = get
+
+
+class AvailabilityHandler(Handler):
+    """``/soda/availability``: asks a reader for the row store and the files, in bounded time."""
+
+    works_while_draining = True
+
+    async def get(self) -> None:
+        """Answer with the document; 200 whatever it says (VOSI 1.1, 2.2)."""
+        if self.service.draining:
+            notes = ["The service is shutting down."]
+        else:
+            seconds = self.service.settings.deadlines.health
+            wrong = await self.service.lane.health(seconds)
+            notes = [f"{name}: {text}" for name, text in sorted(wrong.items())]
+        self.set_header("Content-Type", _XML)
+        self.set_header("Cache-Control", "no-store")
+        self.finish(availability(not notes, self.service.since, notes))
+
+    head = get
+
+
+class HealthHandler(Handler):
+    """``/healthz``: whether this process answers. Touches no back end, so that a slow archive restarts no
+    server."""
+
+    works_while_draining = True
+
+    def get(self) -> None:
+        """Answer ok, or 503 where the service is shutting down and should get no more requests."""
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        if self.service.draining:
+            self.set_status(503)
+            self.finish("draining\n")
+        else:
+            seconds = int(time.time() - self.service.since.replace(tzinfo=UTC).timestamp())
+            self.finish(f"ok, up {seconds} s\n")
+
+    head = get

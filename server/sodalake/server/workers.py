@@ -1,0 +1,75 @@
+"""The Dask workers of the fast lane: processes of our own, or those of a scheduler in production.
+
+A worker belongs to the fast lane when it offers the resource `sodalake-fast`; batch work is not placed on it.
+In production, beside the DataNodes::
+
+    dask worker tcp://SCHEDULER:8786 --nthreads 1 --resources "sodalake-fast=1" --memory-limit 0
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from distributed import Client, Nanny, Scheduler, SpecCluster
+
+from sodalake.lake.errors import ConfigurationError
+from sodalake.lake.lanes import LANE
+from sodalake.server.config import Settings
+
+__all__ = ["workers"]
+
+_CONNECT_SECONDS = 10
+
+
+@contextlib.asynccontextmanager
+async def workers(settings: Settings) -> AsyncIterator[Client]:
+    """Yield a Dask client whose workers are there.
+
+    Raises
+    ------
+    ConfigurationError
+        The scheduler that the settings name does not answer.
+    """
+    if settings.scheduler:
+        try:
+            async with Client(  # type: ignore[no-untyped-call]
+                settings.scheduler, asynchronous=True, name="sodalake-server", timeout=_CONNECT_SECONDS
+            ) as client:
+                yield client
+        except OSError as error:
+            raise ConfigurationError(
+                f"The Dask scheduler {settings.scheduler} does not answer: {error}.",
+                "Check the setting `scheduler`, or leave it empty.",
+            ) from error
+        return
+    async with (
+        SpecCluster(  # type: ignore[no-untyped-call]
+            workers={f"fast-{number}": _worker() for number in range(settings.worker_count)},
+            scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}},
+            asynchronous=True,
+            name="sodalake",
+        ) as cluster,
+        Client(  # type: ignore[no-untyped-call]
+            cluster, asynchronous=True, name="sodalake-server"
+        ) as client,
+    ):
+        yield client
+
+
+def _worker() -> dict[str, Any]:
+    return {
+        "cls": Nanny,
+        "options": {
+            "host": "127.0.0.1",
+            # The reader has threads of its own; Dask's are for tasks, which do not come here.
+            "nthreads": 1,
+            "resources": {LANE: 1},
+            "dashboard": False,
+            # No limit: pages of the memory-mapped row store count as the process's own, and a nanny that
+            # kills its
+            # worker because the index is in the page cache would do so for ever.
+            "memory_limit": 0,
+        },
+    }
