@@ -1,0 +1,367 @@
+"""Avro alerts become Parquet in the lake, so that they have both access paths: rows, and columns.
+
+An Avro file has no index: to reach a stamp, all records before it must be read. Parquet gives each stamp a
+place. The writer here makes that place the best one: stamp columns are not compressed (they are gzip, or
+noise) and have no dictionary, so a stamp in the file is its own bytes; everything else is zstd.
+
+Avro carries its schema in its header. Types become Arrow's as they stand:
+
+===================================== ===============================================================
+Avro                                  Arrow
+===================================== ===============================================================
+null, boolean, int, long, float,      null, bool, int32, int64, float, double, string
+double, string
+bytes, fixed                          binary
+enum                                  string
+record, array, map                    struct, list, map
+union of null and one type            that type, nullable
+union of several number types         the widest of them
+any other union                       text: strings as they are, the rest as JSON
+timestamp-millis, -micros, -nanos     timestamp of that unit, UTC (``local-``: no zone)
+date, time-millis, time-micros        date32, time32, time64
+decimal, uuid                         decimal, string
+===================================== ===============================================================
+
+Reading streams: a batch of records at a time becomes columns, and a row group is written when its batches
+have `ROW_GROUP_BYTES`. Memory is bounded by that, whatever the file's size.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+import cramjam
+import fastavro
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fastavro.schema import SchemaParseException, UnknownType
+
+from sodalake.lake.errors import Damaged, UsageError
+from sodalake.lake.survey import Survey
+
+__all__ = ["ROW_GROUP_BYTES", "Converted", "arrow_schema", "avro_to_parquet"]
+
+ROW_GROUP_BYTES = 64 << 20
+"""A row group is closed when it holds this many bytes: some 1 500 ZTF alerts."""
+
+_BATCH_ROWS = 128
+
+# What fastavro, and the codecs below it, raise on bytes that are no Avro. MemoryError: a damaged length.
+_DAMAGE = (
+    ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, ArithmeticError, MemoryError,
+    StopIteration, RuntimeError, zlib.error, cramjam.DecompressionError, SchemaParseException, UnknownType,
+)  # fmt: skip
+
+_PRIMITIVES: dict[str, pa.DataType] = {
+    "null": pa.null(),
+    "boolean": pa.bool_(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+    "bytes": pa.binary(),
+    "string": pa.string(),
+}
+_LOGICAL: dict[tuple[str, str], pa.DataType] = {
+    ("long", "timestamp-millis"): pa.timestamp("ms", "UTC"),
+    ("long", "timestamp-micros"): pa.timestamp("us", "UTC"),
+    ("long", "local-timestamp-millis"): pa.timestamp("ms"),
+    ("long", "local-timestamp-micros"): pa.timestamp("us"),
+    ("int", "date"): pa.date32(),
+    ("int", "time-millis"): pa.time32("ms"),
+    ("long", "time-micros"): pa.time64("us"),
+    ("string", "uuid"): pa.string(),
+}
+_WIDTH = {"int": 0, "long": 1, "float": 2, "double": 3}
+
+_Prepare = Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What `avro_to_parquet` wrote: rows, row groups, and rows of each source in order."""
+
+    rows: int
+    row_groups: int
+    rows_of: tuple[int, ...]
+
+
+def arrow_schema(source: IO[bytes], name: str = "Avro file") -> pa.Schema:
+    """Return the Arrow schema of an Avro file's records, reading only its header.
+
+    Raises
+    ------
+    Damaged
+        The file does not begin as Avro does.
+    UsageError
+        Its records are no records, or contain themselves.
+    """
+    schema, _ = _types(_open(source, name).writer_schema, name)
+    return schema
+
+
+def avro_to_parquet(
+    sources: Iterable[tuple[str, IO[bytes]]],
+    sink: IO[bytes],
+    survey: Survey,
+    *,
+    row_group_bytes: int = ROW_GROUP_BYTES,
+) -> Converted:
+    """Write one Parquet file of one or many Avro files of the same schema.
+
+    Parameters
+    ----------
+    sources
+        Name (for messages) and binary file of each; opened lazily if this is a generator.
+    sink
+        Binary file to write to. It is not closed, and holds no Parquet unless this returns: give a
+        temporary file, and rename it after.
+    survey
+        Says which columns are stamps.
+    row_group_bytes
+        Size of a row group, before compression.
+
+    Returns
+    -------
+    Converted
+        Rows and row groups written.
+
+    Raises
+    ------
+    Damaged
+        A file is cut off, or its bytes are no Avro; the message says how many records could be read before.
+    UsageError
+        The sources' schemas differ, or there is no source.
+    """
+    writer: pq.ParquetWriter | None = None
+    group: list[pa.RecordBatch] = []
+    held = 0
+    groups = 0
+    rows_of: list[int] = []
+    schema: pa.Schema | None = None
+    try:
+        for name, source in sources:
+            reader = _open(source, name)
+            found, prepare = _types(reader.writer_schema, name)
+            if schema is None:
+                schema = found
+                writer = _writer(sink, schema, survey)
+            elif not found.equals(schema):
+                raise UsageError(
+                    f"{name} has another schema than the files before it.",
+                    "Convert it into a file of its own.",
+                )
+            rows_of.append(0)
+            for batch in _batches(reader, schema, prepare, name):
+                group.append(batch)
+                held += batch.nbytes
+                rows_of[-1] += batch.num_rows
+                if held >= row_group_bytes:
+                    groups += _write(writer, group, schema)
+                    group, held = [], 0
+        if writer is None or schema is None:
+            raise UsageError("There is no Avro file to convert.")
+        groups += _write(writer, group, schema)
+    finally:
+        if writer is not None:
+            writer.close()
+    return Converted(sum(rows_of), groups, tuple(rows_of))
+
+
+def _open(source: IO[bytes], name: str) -> Any:
+    try:
+        return fastavro.reader(source)
+    except _DAMAGE as problem:
+        raise Damaged(f"{name} is not an Avro file, or its header is damaged: {problem}.") from problem
+
+
+def _batches(reader: Any, schema: pa.Schema, prepare: _Prepare, name: str) -> Iterator[pa.RecordBatch]:
+    """Records as columns, `_BATCH_ROWS` at a time."""
+    struct = pa.struct(list(schema))
+    done = 0
+    for records in _chunks(reader, name):
+        if prepare is not None:
+            records = [prepare(record) for record in records]
+        try:
+            array = pa.array(records, struct)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as problem:
+            raise Damaged(
+                f"{name} is damaged: one of the records {done + 1} to {done + len(records)} does not fit the "
+                f"file's own schema ({problem}).",
+                f"{done} records before it could be read.",
+            ) from problem
+        done += len(records)
+        yield pa.RecordBatch.from_struct_array(array)
+
+
+def _chunks(reader: Any, name: str) -> Iterator[list[Any]]:
+    records: list[Any] = []
+    done = 0
+    iterator = iter(reader)
+    while True:
+        try:
+            record = next(iterator)
+        except StopIteration:
+            break
+        except _DAMAGE as problem:
+            raise Damaged(
+                f"{name} is cut off or damaged after {done} records ({problem or type(problem).__name__}).",
+                f"The {done} records before could be read; fetch the file again.",
+            ) from problem
+        done += 1
+        records.append(record)
+        if len(records) == _BATCH_ROWS:
+            yield records
+            records = []
+    if records:
+        yield records
+
+
+def _writer(sink: IO[bytes], schema: pa.Schema, survey: Survey) -> pq.ParquetWriter:
+    leaves = _parquet_leaves(schema)
+    stamps = set(survey.stamps.kinds.values())
+    return pq.ParquetWriter(
+        sink,
+        schema,
+        compression={leaf: "NONE" if leaf in stamps else "ZSTD" for leaf in leaves},
+        use_dictionary=[leaf for leaf in leaves if leaf not in stamps],
+        write_statistics=[leaf for leaf in leaves if leaf not in stamps],
+    )
+
+
+def _parquet_leaves(schema: pa.Schema) -> list[str]:
+    """Parquet's own paths of a schema's leaves (lists and maps have levels of their own there)."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    leaves = pq.ParquetFile(sink.getvalue()).schema
+    return [leaves.column(number).path for number in range(len(leaves))]
+
+
+def _write(writer: pq.ParquetWriter, group: list[pa.RecordBatch], schema: pa.Schema) -> int:
+    """Write one row group; how many were written."""
+    if not group:
+        return 0
+    table = pa.Table.from_batches(group, schema)
+    writer.write_table(table, row_group_size=table.num_rows)
+    return 1
+
+
+def _types(parsed: Any, name: str) -> tuple[pa.Schema, _Prepare]:
+    kind, prepare = _Schema(name).convert(parsed, (), "")
+    if not pa.types.is_struct(kind):
+        raise UsageError(f"{name} does not hold records, but {kind}.", "Alerts are records.")
+    return pa.schema(list(kind)), prepare
+
+
+class _Schema:
+    """Turns an Avro schema into an Arrow type, and a function that prepares a record for it (None: as it
+    is)."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._named: dict[str, Any] = {}
+
+    def convert(self, avro: Any, inside: tuple[str, ...], space: str) -> tuple[pa.DataType, _Prepare]:
+        if isinstance(avro, list):
+            return self._union(avro, inside, space)
+        if isinstance(avro, str):
+            if avro in _PRIMITIVES:
+                return _PRIMITIVES[avro], None
+            full = avro if avro in self._named else f"{space}.{avro}"
+            if full in inside:
+                raise UsageError(
+                    f"In {self._name} the record {full} contains itself.", "Parquet has no such type."
+                )
+            if full not in self._named:
+                raise Damaged(f"The schema of {self._name} names a type {avro} that it does not define.")
+            return self.convert(self._named[full], inside, space)
+        kind = avro["type"]
+        if isinstance(kind, dict | list):
+            return self.convert(kind, inside, space)
+        if "name" in avro:
+            space = avro.get("namespace", avro["name"].rpartition(".")[0] or space)
+            full = avro["name"] if "." in avro["name"] or not space else f"{space}.{avro['name']}"
+            self._named[full] = avro
+            inside = (*inside, full)
+        logical = avro.get("logicalType")
+        if kind in ("record", "error"):
+            return self._record(avro, inside, space)
+        if kind == "array":
+            items, prepare = self.convert(avro["items"], inside, space)
+            return pa.list_(pa.field("element", items)), _each(prepare)
+        if kind == "map":
+            values, prepare = self.convert(avro["values"], inside, space)
+            return pa.map_(pa.string(), values), _each_value(prepare)
+        if kind == "enum":
+            return pa.string(), None
+        if logical == "decimal" and kind in ("bytes", "fixed"):
+            return pa.decimal128(avro["precision"], avro.get("scale", 0)), None
+        if kind == "fixed":
+            return pa.binary(), None
+        if (kind, logical) in _LOGICAL:
+            return _LOGICAL[kind, logical], _text if logical == "uuid" else None
+        return self.convert(kind, inside, space)
+
+    def _record(self, avro: Any, inside: tuple[str, ...], space: str) -> tuple[pa.DataType, _Prepare]:
+        fields: list[pa.Field] = []
+        prepared: dict[str, Callable[[Any], Any]] = {}
+        for field in avro["fields"]:
+            kind, prepare = self.convert(field["type"], inside, space)
+            if pa.types.is_struct(kind) and kind.num_fields == 0:
+                continue  # Parquet has no empty struct, and it says nothing
+            fields.append(pa.field(field["name"], kind))
+            if prepare is not None:
+                prepared[field["name"]] = prepare
+        return pa.struct(fields), _each_field(prepared)
+
+    def _union(
+        self, branches: list[Any], inside: tuple[str, ...], space: str
+    ) -> tuple[pa.DataType, _Prepare]:
+        others = [branch for branch in branches if branch != "null"]
+        if not others:
+            return pa.null(), None
+        if len(others) == 1:
+            return self.convert(others[0], inside, space)
+        if all(isinstance(branch, str) and branch in _WIDTH for branch in others):
+            widest = max(others, key=lambda branch: _WIDTH[branch])
+            if "long" in others and widest == "float":
+                widest = "double"
+            return _PRIMITIVES[widest], float if widest in ("float", "double") else None
+        return pa.string(), _text
+
+
+def _each(prepare: _Prepare) -> _Prepare:
+    if prepare is None:
+        return None
+    return lambda values: None if values is None else [prepare(value) for value in values]
+
+
+def _each_value(prepare: _Prepare) -> _Prepare:
+    """Arrow takes a map as pairs."""
+    if prepare is None:
+        return lambda values: None if values is None else list(values.items())
+    return lambda values: None if values is None else [(key, prepare(value)) for key, value in values.items()]
+
+
+def _each_field(prepared: Mapping[str, Callable[[Any], Any]]) -> _Prepare:
+    if not prepared:
+        return None
+
+    def prepare(record: Any) -> Any:
+        if record is None:
+            return None
+        return record | {name: function(record[name]) for name, function in prepared.items()}
+
+    return prepare
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return json.dumps(value, default=str, ensure_ascii=False)
