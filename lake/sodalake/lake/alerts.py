@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["AlertStamps", "ByAlert", "Epochs", "EpochsOf", "InFile", "LatestOf", "Newest", "NewestAlert", "Question"]
+__all__ = [
+    "AlertStamps",
+    "ByAlert",
+    "Epochs",
+    "EpochsOf",
+    "InFile",
+    "LatestOf",
+    "Newest",
+    "NewestAlert",
+    "Question",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,9 @@ def path_of(url: str) -> str:
 def join(url: str, *names: str) -> str:
     """Return the URL of something below `url`; an absolute URL or path in `names` stands for itself."""
     for name in names:
-        url = name if "://" in name else (as_url(name) if name.startswith("/") else f"{url.rstrip('/')}/{name}")
+        url = (
+            name if "://" in name else (as_url(name) if name.startswith("/") else f"{url.rstrip('/')}/{name}")
+        )
     return url
 
 
@@ -325,8 +327,8 @@ def _file_stat(url: str, info: Mapping[str, Any]) -> FileStat:
 def expand(paths: Sequence[str], suffixes: Sequence[str]) -> list[FileStat]:
     """Return the files that `paths` mean: files, folders (whole trees) and globs, local or not, sorted by URL.
 
-    Names that begin with `.` or `_` (temporary files, Spark's `_SUCCESS`) are left out of folders and globs, as are names without
-    one of the `suffixes`.
+    Names that begin with `.` or `_` (temporary files, Spark's `_SUCCESS`) are left out of folders and globs, as
+    are names without one of the `suffixes`.
 
     Raises
     ------
@@ -345,7 +347,9 @@ def expand(paths: Sequence[str], suffixes: Sequence[str]) -> list[FileStat]:
                     raise NotInLake(f"Nothing matches {given}.")
                 entries = list(listed.values())
                 folders = [entry for entry in entries if entry["type"] == "directory"]
-                entries += [inner for folder in folders for inner in fs.find(folder["name"], detail=True).values()]
+                entries += [
+                    inner for folder in folders for inner in fs.find(folder["name"], detail=True).values()
+                ]
             elif not fs.exists(url):
                 raise NotInLake(f"There is no file or folder {given}.")
             elif fs.isdir(url):
@@ -356,7 +360,9 @@ def expand(paths: Sequence[str], suffixes: Sequence[str]) -> list[FileStat]:
             path = path_of(entry["name"]) if "://" in entry["name"] else entry["name"]
             below = path[len(path_of(url).split("*")[0].rpartition("/")[0]) :]
             hidden = any(part[:1] in "._" for part in below.split("/") if part)
-            if entry["type"] != "file" or ((hidden or not path.endswith(tuple(suffixes))) and "given" not in entry):
+            if entry["type"] != "file" or (
+                (hidden or not path.endswith(tuple(suffixes))) and "given" not in entry
+            ):
                 continue
             found[prefix + path] = _file_stat(prefix + path, entry)
     return [found[url] for url in sorted(found)]

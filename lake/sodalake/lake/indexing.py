@@ -22,7 +22,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .avro import avro_to_parquet
 from .catalogue import FileRecord, FileView
 from .errors import Damaged, UsageError
 from .files import FileStat, OpenFile, SourceFile, open_source, stat, write_whole
@@ -98,7 +97,9 @@ def _opened(url: str) -> tuple[OpenFile, pq.ParquetFile]:
     try:
         return source, pq.ParquetFile(SourceFile(source), pre_buffer=True)
     except (pa.ArrowException, OSError) as error:
-        raise Damaged(f"{url} is not a readable Parquet file: {error}", "Check how it was written.") from error
+        raise Damaged(
+            f"{url} is not a readable Parquet file: {error}", "Check how it was written."
+        ) from error
 
 
 def read_flat(file: pq.ParquetFile, survey: Survey, group: int, first: int) -> FlatFile:
@@ -168,6 +169,8 @@ def convert_avro(url: str, target: str) -> FileStat:
         return stat(target)
     except Damaged:  # not there yet
         pass
+
+    from .avro import avro_to_parquet  # readers share this module, and do without fastavro
 
     def content(sink: BinaryIO) -> None:
         source = open_source(url)
@@ -259,7 +262,9 @@ class _Indexing:
             seconds=time.monotonic() - began,
         )
 
-    def _places(self, source: OpenFile, file: pq.ParquetFile) -> tuple[list[Sequence[Place]], tuple[str, ...]]:
+    def _places(
+        self, source: OpenFile, file: pq.ParquetFile
+    ) -> tuple[list[Sequence[Place]], tuple[str, ...]]:
         """Return the places of each kind of stamp, and the kinds there is no column for."""
         metadata = file.metadata
         there = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
@@ -314,7 +319,9 @@ class _Indexing:
             ],
         )
 
-    def _cell(self, rivals: Mapping[bytes, Mapping[str, bytes]], key: bytes, group: str, payload: bytes) -> bytes:
+    def _cell(
+        self, rivals: Mapping[bytes, Mapping[str, bytes]], key: bytes, group: str, payload: bytes
+    ) -> bytes:
         """Return the cell to write: with the version others still see, where there is one."""
         cells = rivals.get(key)
         if cells is None:

@@ -302,7 +302,9 @@ class _Run:
         replaced = record.number if record is not None else None
         return self._catalogue.begin(FileRecord(0, given.url, given.size, given.mtime, replaces=replaced))
 
-    def _finish(self, future: Future[FileReport], running: dict[Future[FileReport], _Running]) -> list[FileStat]:
+    def _finish(
+        self, future: Future[FileReport], running: dict[Future[FileReport], _Running]
+    ) -> list[FileStat]:
         """Take a finished file's report; return the files to try again (their worker died)."""
         job = running.pop(future)
         try:

@@ -39,8 +39,12 @@ class LakeFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
-    rows: str = Field("lmdb:rows", description="Row store: lmdb:FOLDER below the lake, or hbase://HOST:PORT/PREFIX.")
-    archive: tuple[str, ...] = Field((), description="Roots of the archive: requests cannot name files elsewhere.")
+    rows: str = Field(
+        "lmdb:rows", description="Row store: lmdb:FOLDER below the lake, or hbase://HOST:PORT/PREFIX."
+    )
+    archive: tuple[str, ...] = Field(
+        (), description="Roots of the archive: requests cannot name files elsewhere."
+    )
     results: str = Field("results", description="Where jobs put their results.")
     surveys: tuple[str, ...] = Field((), description="Names of the surveys.")
 
@@ -172,7 +176,9 @@ class Lake:
     def add_root(self, root: str) -> None:
         """Let requests name files below `root`."""
         root = as_url(root)
-        if not any(path_of(root) == path_of(r) or path_of(root).startswith(path_of(r) + "/") for r in self.roots):
+        if not any(
+            path_of(root) == path_of(r) or path_of(root).startswith(path_of(r) + "/") for r in self.roots
+        ):
             self.content = self.content.model_copy(update={"archive": (*self.content.archive, root)})
             self._save()
 
@@ -195,7 +201,9 @@ class Lake:
             return self.surveys[name]
         except KeyError:
             known = ", ".join(sorted(self.surveys)) or "none yet"
-            raise NotInLake(f"There is no survey {name[:80]!r} here.", f"Surveys of this lake: {known}.") from None
+            raise NotInLake(
+                f"There is no survey {name[:80]!r} here.", f"Surveys of this lake: {known}."
+            ) from None
 
     def catalogue(self, survey: str) -> Catalogue:
         """Return the `files` table of a survey."""

@@ -17,12 +17,13 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from distributed import Client
+from distributed import Client, get_worker
 from distributed.core import Status
 
 from .alerts import AlertStamps, Epochs, Question
@@ -39,6 +40,9 @@ LANE = "sodalake-fast"
 Finish = Callable[[list[AlertStamps], Survey], Any]
 """What is done with the stamps on the worker, in a thread, before anything travels back."""
 
+_LOOK = 0.25  # seconds a call may take before its worker is looked after
+_MAKE = 5.0  # seconds to make an actor before it is tried on other workers
+_SPREAD = 2.0  # seconds between looks at how evenly the actors lie
 _GRACE = 0.25  # seconds the server waits beyond the deadline that it gave the worker
 
 
@@ -70,6 +74,7 @@ class ReaderActor:
 
     def __init__(self, lake_url: str, threads: int = 4) -> None:
         self._reader = Reader(Lake.open(lake_url))
+        self._address: str = get_worker().address
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reader")
 
     async def call(self, question: Question, finish: Finish | None, seconds: float) -> Any:
@@ -103,6 +108,10 @@ class ReaderActor:
             return Page(finish(answer.alerts, survey), answer.next)
         return finish(answer, survey)
 
+    async def address(self) -> str:
+        """Return the address of the worker this actor is on."""
+        return self._address
+
     async def health(self) -> dict[str, str]:
         """Ask the row store and the lake's file system; return what is wrong with each, by name (empty: well)."""
         loop = asyncio.get_running_loop()
@@ -129,7 +138,8 @@ class ReaderActor:
 
 def _late(seconds: float) -> DeadlineExceeded:
     return DeadlineExceeded(
-        f"The answer was not there within {seconds:.3g} s.", "Try again; if it stays so, the archive is overloaded."
+        f"The answer was not there within {seconds:.3g} s.",
+        "Try again; if it stays so, the archive is overloaded.",
     )
 
 
@@ -139,6 +149,7 @@ class _Slot:
 
     number: int
     actor: Any = None
+    address: str = ""
     busy: int = 0
     used: int = 0
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -160,7 +171,7 @@ class FastLane:
         self._threads = threads
         self._deadline = deadline
         self._slots = [_Slot(number) for number in range(slots)]
-        self._remaking: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._turn = itertools.count()
         self.remade = 0
 
@@ -185,10 +196,14 @@ class FastLane:
         """
         lane = cls(client, lake_url, slots, threads, deadline)
         until = time.monotonic() + max(deadline, 30.0)
-        await asyncio.gather(*(lane._ensure(slot, until) for slot in lane._slots))
+        for slot in lane._slots:  # one after the other, so that each takes the emptiest worker
+            await lane._ensure(slot, until)
+        lane._tasks.add(asyncio.create_task(lane._spread()))
         return lane
 
-    async def call(self, question: Question, finish: Finish | None = None, *, deadline: float | None = None) -> Any:
+    async def call(
+        self, question: Question, finish: Finish | None = None, *, deadline: float | None = None
+    ) -> Any:
         """Answer a question on some worker, within `deadline` seconds.
 
         Parameters
@@ -217,7 +232,7 @@ class FastLane:
             actor = slot.actor or await self._ensure(slot, until)
             slot.busy += 1
             try:
-                answer = await asyncio.wait_for(actor.call(question, finish, left), left + _GRACE)
+                answer = await self._watched(slot, actor.call(question, finish, left), until + _GRACE)
             except TimeoutError:
                 raise _late(seconds) from None
             except (OSError, RuntimeError):
@@ -229,17 +244,53 @@ class FastLane:
                 raise answer.error
             return answer
 
+    async def _watched(self, slot: _Slot, call: Awaitable[Any], until: float) -> Any:
+        """Wait for a call, and look now and then whether its worker still lives.
+
+        Dask notices most deaths, but a call made while it does may wait for an actor that nobody will make.
+        """
+        address = slot.address
+        waiting = asyncio.ensure_future(call)
+        try:
+            while True:
+                left = max(0.0, until - time.monotonic())
+                done, _ = await asyncio.wait({waiting}, timeout=min(left, _LOOK))
+                if done:
+                    return waiting.result()
+                if left <= _LOOK:
+                    raise TimeoutError
+                if address not in await self._workers():
+                    raise OSError(f"the worker {address} is gone")
+        finally:
+            waiting.cancel()
+
     def _lose(self, slot: _Slot, actor: Any) -> None:
-        """Forget a lost actor and begin to make another, while the other slots work on."""
-        if slot.actor is actor:
-            slot.actor = None
+        """Forget the actors of a lost worker and begin to make others, while the other slots work on."""
+        if slot.actor is not actor:
+            return
+        for lost in [one for one in self._slots if one.actor is not None and one.address == slot.address]:
+            lost.actor = None
             self.remade += 1
-            task = asyncio.create_task(self._remake(slot))
-            self._remaking.add(task)
-            task.add_done_callback(self._remaking.discard)
+            task = asyncio.create_task(self._remake(lost))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _spread(self) -> None:
+        """Keep the lane even: a worker that comes back, or joins, takes an actor from one that has two."""
+        while True:
+            await asyncio.sleep(_SPREAD)
+            with contextlib.suppress(LakeError, OSError, RuntimeError, TimeoutError):
+                workers = await self._workers()
+                held = Counter(slot.address for slot in self._slots if slot.actor is not None)
+                double = next((slot for slot in self._slots if held[slot.address] > 1), None)
+                if double is not None and any(not held[address] for address in workers):
+                    async with double.making:
+                        double.actor, double.address = await asyncio.wait_for(self._make(double), _MAKE)
 
     async def _remake(self, slot: _Slot) -> None:
-        with contextlib.suppress(LakeError):  # the next call that finds no other slot tries again, and says why
+        with contextlib.suppress(
+            LakeError
+        ):  # the next call that finds no other slot tries again, and says why
             await self._ensure(slot, time.monotonic() + 60.0)
 
     async def _ensure(self, slot: _Slot, until: float) -> Any:
@@ -254,7 +305,7 @@ class FastLane:
                         "Try again in some seconds.",
                     )
                 try:
-                    slot.actor = await asyncio.wait_for(self._make(slot), min(left, 10.0))
+                    slot.actor, slot.address = await asyncio.wait_for(self._make(slot), min(left, _MAKE))
                 except LakeError:
                     raise
                 except (OSError, RuntimeError, TimeoutError) as error:
@@ -262,24 +313,27 @@ class FastLane:
                     await asyncio.sleep(0.05)  # a worker that died is still listed for a moment
             return slot.actor
 
-    async def _make(self, slot: _Slot) -> Any:
+    async def _make(self, slot: _Slot) -> tuple[Any, str]:
         workers = await self._workers()
         if not workers:
             raise RuntimeError("no worker of the fast lane is there")
-        # Not pinned to one address: if it dies just now, another may take the actor.
-        first = slot.number % len(workers)
-        preferred = workers[first:] + workers[:first]
+        held = Counter(
+            other.address for other in self._slots if other is not slot and other.actor is not None
+        )
+        emptiest = min(workers, key=lambda address: held[address])
+        # Not pinned to it for good: if it dies just now, another takes the actor.
         future = self._client.submit(
             ReaderActor,
             self._lake_url,
             self._threads,
             actor=True,
             pure=False,
-            workers=preferred[: max(1, len(preferred) // 2)],
+            workers=[emptiest],
             allow_other_workers=True,
         )
         try:
-            return await future
+            actor = await future
+            return actor, await actor.address()
         except asyncio.CancelledError:
             await future.cancel()  # type: ignore[no-untyped-call]
             raise
@@ -324,7 +378,7 @@ class FastLane:
 
     async def close(self) -> None:
         """Let go of the actors."""
-        for task in self._remaking:
+        for task in self._tasks:
             task.cancel()
         for slot in self._slots:
             slot.actor = None

@@ -59,7 +59,12 @@ def writer(rows: RowStore, table: str) -> Iterator[None]:
 
 
 def _claim(token: str) -> bytes:
-    claim = {"token": token, "host": socket.gethostname(), "pid": os.getpid(), "until": time.time() + LIFETIME}
+    claim = {
+        "token": token,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "until": time.time() + LIFETIME,
+    }
     return json.dumps(claim).encode()
 
 

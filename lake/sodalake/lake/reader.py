@@ -114,7 +114,9 @@ class Reader:
         catalogue = self.lake.catalogue(survey.name)
         view = catalogue.view()
         candidates = list(versions(cell))
-        if any(number not in view.records or view.records[number].state == "pending" for number, _ in candidates):
+        if any(
+            number not in view.records or view.records[number].state == "pending" for number, _ in candidates
+        ):
             view = catalogue.view(fresh=True)
         for number, packed in reversed(candidates):
             if only is not None and number != only:
@@ -122,7 +124,9 @@ class Reader:
             entry = StampRow.unpack(packed)
             if view.row_visible(number, entry.row) or (only is not None and view.visible(number)):
                 object_id, time, alert = parse_object_key(entry.object_key or key)
-                return Found(alert_id or alert, object_id, time, entry, view.records[number], entry.object_key or key)
+                return Found(
+                    alert_id or alert, object_id, time, entry, view.records[number], entry.object_key or key
+                )
         return None
 
     def scan(
@@ -170,14 +174,18 @@ class Reader:
         if number is None:
             number = catalogue.view(fresh=True).by_path.get(path_of(url))
         if number is None:
-            raise NotInLake(f"The file {path_of(url)} is not in the lake.", "Ingest it, or leave the path out.")
+            raise NotInLake(
+                f"The file {path_of(url)} is not in the lake.", "Ingest it, or leave the path out."
+            )
         if question.alert_id is None:
             if question.object_id is None:
                 raise UsageError("Neither an object nor an alert is named.")
             return self.latest(survey, question.object_id, only=number)
         key = alert_key(question.alert_id)
         cells = self.lake.rows.get(f"{survey.name}.alert", key, ["p"])
-        found = self._visible(survey, key, cells[0], question.alert_id, number) if cells and cells[0] else None
+        found = (
+            self._visible(survey, key, cells[0], question.alert_id, number) if cells and cells[0] else None
+        )
         if found is None or (question.object_id is not None and found.object_id != question.object_id):
             raise NotInLake(f"There is no alert {question.alert_id[:80]} of that object in {path_of(url)}.")
         return found
@@ -196,7 +204,9 @@ class Reader:
             for kind in kinds:
                 place = one.entry.places[order.index(kind)]
                 if place.kind is not Kind.ABSENT:
-                    wanted.append(Wanted(one.record.number, one.record.url, one.record.size, paths[kind], place))
+                    wanted.append(
+                        Wanted(one.record.number, one.record.url, one.record.size, paths[kind], place)
+                    )
         data = iter(self.files.read(wanted))
         answers = []
         for one in found:

@@ -127,7 +127,10 @@ class StampFiles:
 
 
 def _spans(wanted: Sequence[Wanted]) -> Iterable[_Span]:
-    order = sorted(range(len(wanted)), key=lambda i: (wanted[i].file, wanted[i].place.kind is Kind.COLUMN, wanted[i].place.offset))
+    order = sorted(
+        range(len(wanted)),
+        key=lambda i: (wanted[i].file, wanted[i].place.kind is Kind.COLUMN, wanted[i].place.offset),
+    )
     span: _Span | None = None
     for index in order:
         stamp = wanted[index]

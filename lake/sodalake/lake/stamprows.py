@@ -47,12 +47,12 @@ class StampRow:
 
     def pack(self) -> bytes:
         """Return the entry's bytes."""
-        return _HEAD.pack(self.row, len(self.places)) + b"".join(p.pack() for p in self.places) + self.object_key
+        return (
+            _HEAD.pack(self.row, len(self.places)) + b"".join(p.pack() for p in self.places) + self.object_key
+        )
 
     @staticmethod
     def pack_many(rows: Sequence[int], places: Sequence[Sequence[Place]]) -> list[bytes]:
         """Return the entries of many rows, without their object keys; `places` holds a sequence a kind."""
         kinds = len(places)
-        return [
-            _HEAD.pack(row, kinds) + b"".join(column[row].pack() for column in places) for row in rows
-        ]
+        return [_HEAD.pack(row, kinds) + b"".join(column[row].pack() for column in places) for row in rows]
