@@ -66,11 +66,14 @@ def decompress(codec: Codec, data: bytes | memoryview, plain: int) -> bytes | by
         return data
     if not plain:
         return b""  # a page of nulls; some writers compress nothing into nothing, others into a few bytes
+    try:
+        out = bytearray(plain)
+    except MemoryError:
+        raise Damaged(f"A page promises {plain} bytes, for which there is no memory.") from None
     if codec is Codec.LZ4:
-        return _old_lz4(data, plain)
+        return _old_lz4(data, out)
     if codec is Codec.SNAPPY and snappy.plain_length(data)[0] != plain:
         raise Damaged(f"A Snappy page does not promise the {plain} bytes that its header does.")
-    out = bytearray(plain)
     _fill(codec, data, out)
     return out
 
@@ -84,8 +87,7 @@ def _fill(codec: Codec, data: bytes | memoryview, out: bytearray | memoryview) -
         raise Damaged(f"{codec.name} bytes make {made} plain ones instead of {len(out)}.")
 
 
-def _old_lz4(data: bytes | memoryview, plain: int) -> bytearray:
-    out = bytearray(plain)
+def _old_lz4(data: bytes | memoryview, out: bytearray) -> bytearray:
     if _hadoop_lz4(data, out):
         return out
     if bytes(data[:4]) == _FRAME:
@@ -93,8 +95,8 @@ def _old_lz4(data: bytes | memoryview, plain: int) -> bytearray:
             made = cramjam.lz4.decompress_into(data, out)
         except cramjam.DecompressionError as error:
             raise Damaged(f"Bytes that should be an LZ4 frame are not: {error}.") from error
-        if made != plain:
-            raise Damaged(f"An LZ4 frame makes {made} bytes instead of {plain}.")
+        if made != len(out):
+            raise Damaged(f"An LZ4 frame makes {made} bytes instead of {len(out)}.")
         return out
     _fill(Codec.LZ4_RAW, data, out)
     return out

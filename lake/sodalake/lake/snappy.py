@@ -237,8 +237,9 @@ def _end_as_decompressor_says(stream: bytes | memoryview, start: int, out: memor
     if words is None:
         return None
     length, rest = int(words[1]), int(words[2])
-    # `after` is where the next fragment's literal has its bytes. Up to 60 bytes have a tag of 1 byte, more have
-    # 1 to 4 bytes besides. An encoder may take more than it needs: every tag that could stand there is tried.
+    # `after` is where the next fragment's literal has its bytes. Up to 60 of them have a tag of 1 byte, more
+    # have 1 to 4 bytes besides. An encoder may take more than it needs, so every tag that could be there
+    # is tried.
     after = min(start + _LONGEST + _MARGIN, len(stream)) - rest
     ends = [
         after - size
