@@ -1,0 +1,137 @@
+"""The portal's handlers: the front page, its style sheet and its icon.
+
+The page may load pictures and the style sheet from this host, and nothing else from anywhere: no script, no
+frame, no font (Content-Security-Policy, Level 3).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+from tornado.template import DictLoader
+
+from sodalake.lake.survey import Survey
+from sodalake.server.dali import Parameters, clip
+from sodalake.server.errors import Fault, NoSuchPage
+from sodalake.server.handlers import Handler
+from sodalake.server.portal.cards import card_of
+
+if TYPE_CHECKING:
+    from sodalake.server.portal.latest import Latest
+    from sodalake.server.service import Service
+
+__all__ = ["FrontPage", "StaticFile"]
+
+_POLICY: Final = (
+    "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'"
+)
+_TYPES: Final = {"css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
+_FOREVER: Final = "public, max-age=31536000, immutable"
+_A_WHILE: Final = "public, max-age=3600"
+
+
+@functools.cache
+def _templates() -> DictLoader:
+    folder = resources.files(__package__) / "templates"
+    texts = {
+        entry.name: entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith(".html")
+    }
+    return DictLoader(texts, whitespace="single")  # autoescape is Tornado's default: xhtml_escape
+
+
+@functools.cache
+def _static() -> dict[str, tuple[bytes, str]]:
+    """Return name → content and the version that its address carries."""
+    folder = resources.files(__package__) / "static"
+    contents = {entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name[-3:] in _TYPES}
+    return {name: (data, hashlib.sha256(data).hexdigest()[:12]) for name, data in contents.items()}
+
+
+class FrontPage(Handler):
+    """``/``: the latest alerts of a survey (``?survey=NAME``; else the default one)."""
+
+    latest: Latest
+
+    def initialize(self, service: Service, latest: Latest) -> None:  # type: ignore[override]
+        """Take the source of the latest alerts, too."""
+        super().initialize(service)
+        self.latest = latest
+
+    async def get(self) -> None:
+        """Show the page."""
+        survey = self._survey()
+        alerts = [] if survey is None else await self.latest.of(survey.name)
+        base, authority = self.base_url(), self.service.settings.authority
+        cards = [] if survey is None else [card_of(alert, survey, base, authority) for alert in alerts]
+        self.set_header("Cache-Control", "no-cache")
+        self._show("front.html", survey=survey, surveys=self.service.lake.surveys.values(), cards=cards)
+
+    head = get
+
+    def _survey(self) -> Survey | None:
+        name = Parameters.of(self.request).one("survey")
+        if name is None:
+            return self.service.default_survey
+        if name not in self.service.lake.surveys:
+            known = ", ".join(self.service.lake.surveys) or "none yet"
+            raise NoSuchPage(f"There is no survey {clip(name)!r} here.", f"Surveys: {known}.")
+        return self.service.lake.surveys[name]
+
+    def write_error(self, status_code: int, **kwargs: object) -> None:
+        """Show what went wrong as a page."""
+        info = kwargs.get("exc_info")
+        fault = self.fault_of(info[1] if isinstance(info, tuple) else None, status_code)
+        self.set_status(fault.status)
+        self.set_header("Cache-Control", "no-store")
+        if fault.retry_after is not None:
+            self.set_header("Retry-After", str(fault.retry_after))
+        if fault.status == 405:
+            self.set_header("Allow", ", ".join(self.methods))
+        self._show("fault.html", fault=fault)
+
+    def _show(self, template: str, fault: Fault | None = None, **values: object) -> None:
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Security-Policy", _POLICY)
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "no-referrer")
+        base = self.base_url()
+        self.finish(
+            _templates()
+            .load(template)
+            .generate(
+                base=base,
+                lake=self.service.lake.url,
+                address_of=lambda name: f"{base}/portal/{name}?v={_static()[name][1]}",
+                fault=fault,
+                **values,
+            )
+        )
+
+
+class StaticFile(Handler):
+    """The style sheet and the icon. An address with the right version is good for ever."""
+
+    def initialize(self, service: Service, name: str = "") -> None:
+        """Take the name of a file that has an address of its own."""
+        super().initialize(service)
+        self._own = name
+
+    def get(self, name: str = "") -> None:
+        """Send the file; Tornado adds an ETag and answers 304."""
+        name = self._own or name
+        if name not in _static():
+            raise NoSuchPage(f"There is no file {clip(name)!r} here.", f"Begin at {self.base_url()}/.")
+        content, version = _static()[name]
+        self.set_header("Content-Type", _TYPES[name.rpartition(".")[2]])
+        self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header(
+            "Cache-Control", _FOREVER if self.get_query_argument("v", "") == version else _A_WHILE
+        )
+        self.finish(content)
+
+    head = get
