@@ -41,12 +41,21 @@ __all__ = [
     "column_chunks",
     "definition_levels",
     "read_exactly",
+    "refuse_encrypted",
     "walk",
 ]
 
 
 class RangeSource(Protocol):
-    """A file that is read in ranges, wherever it is."""
+    """A file that is read in ranges, wherever it is.
+
+    Attributes
+    ----------
+    size
+        Its bytes.
+    """
+
+    size: int
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return the `length` bytes from byte `offset` on; fewer only where the file ends."""
@@ -150,6 +159,12 @@ WHOLE_CHUNK: Final = 64 << 20
 WINDOW: Final = 16 << 20
 """Larger ones are read by this many bytes, or by a page where that is more."""
 
+_CODECS: Final = {"LZ4": "LZ4_RAW", "UNKNOWN": "LZ4"}
+"""pyarrow's names of codecs where they are not Parquet's own: it has none for the older LZ4."""
+
+_SIGNATURE: Final = 28
+"""Bytes of a footer's signature: a nonce of 12, a tag of 16 (apache/parquet-format, Encryption.md, 4.2)."""
+
 _LARGEST_HEADER: Final = 16 << 20
 """As in parquet-cpp. Statistics in a header hold the least and the greatest value: two stamps."""
 
@@ -169,6 +184,29 @@ def read_exactly(source: RangeSource, offset: int, length: int) -> bytes:
             "It was cut short: copy it again.",
         )
     return data
+
+
+def refuse_encrypted(source: RangeSource, metadata: pq.FileMetaData) -> None:
+    """Refuse a file with encrypted columns, before pyarrow is asked about one: that ends the process.
+
+    Such a file may keep its footer readable. It is then signed, and goes on 28 bytes after what pyarrow read.
+    (pyarrow 26 has no other trace of it; ``row_group(0).column(n)`` calls abort() where n is encrypted.)
+
+    Raises
+    ------
+    UsageError
+        The file is encrypted.
+    Damaged
+        It does not end as a Parquet file does.
+    """
+    end = read_exactly(source, max(0, source.size - 8), 8)
+    length = int.from_bytes(end[:4], "little")
+    if end[4:] == b"PARE" or (end[4:] == b"PAR1" and length - metadata.serialized_size == _SIGNATURE):
+        raise UsageError("The file is encrypted.", "Decrypt it into the archive: the lake holds no keys.")
+    if end[4:] != b"PAR1" or length != metadata.serialized_size:
+        raise Damaged(
+            "The file does not end with its footer.", "It was cut short or replaced: copy it again."
+        )
 
 
 def column_chunks(metadata: pq.FileMetaData, path: str) -> list[ColumnChunk]:

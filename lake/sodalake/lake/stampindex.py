@@ -26,7 +26,17 @@ import pyarrow.parquet as pq
 from . import compression, encodings, snappy
 from .errors import Damaged, NotInLake, UsageError
 from .files import OpenFile, SourceFile
-from .pages import ColumnChunk, Encoding, Page, PageKind, RangeSource, column_chunks, definition_levels, walk
+from .pages import (
+    ColumnChunk,
+    Encoding,
+    Page,
+    PageKind,
+    RangeSource,
+    column_chunks,
+    definition_levels,
+    refuse_encrypted,
+    walk,
+)
 from .places import ABSENT, Codec, Kind, Place
 
 __all__ = ["extract", "index_chunk", "index_column", "read_column_row"]
@@ -60,8 +70,10 @@ def index_column(source: RangeSource, metadata: pq.FileMetaData, column_path: st
     Damaged
         The file's bytes are not Parquet; the message has the page's offset in the file, and the column.
     UsageError
-        The column is not there, holds something else than one byte array a row, or is compressed with LZO.
+        The file is encrypted, or the column is not there, holds something else than one byte array a row,
+        or is compressed with LZO.
     """
+    refuse_encrypted(source, metadata)
     places: list[Place] = []
     for chunk in column_chunks(metadata, column_path):
         places.extend(index_chunk(source, chunk))
