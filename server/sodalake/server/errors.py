@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 
-class BadRequest(UsageError):  # noqa: N818 - named like the HTTP status and the tree's other leaves
+class BadRequest(UsageError):
     """What the server finds wrong with a request."""
 
     status = 400

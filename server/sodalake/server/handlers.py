@@ -133,6 +133,10 @@ class Handler(RequestHandler):
     patch: Callable[..., Any] = _no_such_method
     put: Callable[..., Any] = _no_such_method
 
+    def compute_etag(self) -> str | None:
+        """Return the tag of the bytes that were written; none for what is not to be kept anyway."""
+        return None if self._headers.get("Cache-Control") == "no-store" else super().compute_etag()
+
     # -- errors
 
     def fault_of(self, error: BaseException | None, status: int) -> Fault:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from sodalake.server.portal import routes as portal_routes
-
 from sodalake.server import soda
 from sodalake.server.cutouts import CutoutsHandler
+from sodalake.server.portal import routes as portal_routes
 from sodalake.server.vosi import AvailabilityHandler, CapabilitiesHandler, HealthHandler
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ In production, beside the DataNodes::
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
@@ -21,6 +22,8 @@ from sodalake.server.config import Settings
 __all__ = ["workers"]
 
 _CONNECT_SECONDS = 10
+# Dask's own HTTP server cannot be left out; it gets a free port of loopback, and no dashboard.
+_LOOPBACK: Final = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
 
 @contextlib.asynccontextmanager
@@ -32,29 +35,32 @@ async def workers(settings: Settings) -> AsyncIterator[Client]:
     ConfigurationError
         The scheduler that the settings name does not answer.
     """
-    if settings.scheduler:
+    async with contextlib.AsyncExitStack() as close:
+        if settings.scheduler:
+            address: Any = settings.scheduler
+        else:
+            address = await close.enter_async_context(
+                SpecCluster(  # type: ignore[no-untyped-call]
+                    workers={f"fast-{number}": _worker() for number in range(settings.worker_count)},
+                    scheduler={"cls": Scheduler, "options": {**_LOOPBACK, "port": 0}},
+                    asynchronous=True,
+                    name="sodalake",
+                    silence_logs=logging.WARNING,
+                )
+            )
+        # Not `async with`: a client entered in one task and left in another trips over its own context
+        # variable.
+        client = Client(  # type: ignore[no-untyped-call]
+            address, asynchronous=True, name="sodalake-server", timeout=_CONNECT_SECONDS
+        )
         try:
-            async with Client(  # type: ignore[no-untyped-call]
-                settings.scheduler, asynchronous=True, name="sodalake-server", timeout=_CONNECT_SECONDS
-            ) as client:
-                yield client
+            await client
         except OSError as error:
             raise ConfigurationError(
                 f"The Dask scheduler {settings.scheduler} does not answer: {error}.",
                 "Check the setting `scheduler`, or leave it empty.",
             ) from error
-        return
-    async with (
-        SpecCluster(  # type: ignore[no-untyped-call]
-            workers={f"fast-{number}": _worker() for number in range(settings.worker_count)},
-            scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}},
-            asynchronous=True,
-            name="sodalake",
-        ) as cluster,
-        Client(  # type: ignore[no-untyped-call]
-            cluster, asynchronous=True, name="sodalake-server"
-        ) as client,
-    ):
+        close.push_async_callback(client.close)
         yield client
 
 
@@ -62,11 +68,11 @@ def _worker() -> dict[str, Any]:
     return {
         "cls": Nanny,
         "options": {
-            "host": "127.0.0.1",
+            **_LOOPBACK,
+            "silence_logs": logging.WARNING,
             # The reader has threads of its own; Dask's are for tasks, which do not come here.
             "nthreads": 1,
             "resources": {LANE: 1},
-            "dashboard": False,
             # No limit: pages of the memory-mapped row store count as the process's own, and a nanny that
             # kills its
             # worker because the index is in the page cache would do so for ever.
