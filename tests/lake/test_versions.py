@@ -19,7 +19,9 @@ def test_one_version_stands_behind_a_header_of_fixed_length(file: int, payload: 
 
 
 @given(st.lists(st.tuples(st.integers(1, 6), payloads, st.booleans()), min_size=1, max_size=12))
-def test_readers_see_the_newest_committed_version_whatever_was_written(steps: list[tuple[int, bytes, bool]]) -> None:
+def test_readers_see_the_newest_committed_version_whatever_was_written(
+    steps: list[tuple[int, bytes, bool]],
+) -> None:
     cell: bytes | None = None
     committed: set[int] = set()
     expected: dict[int, bytes] = {}

@@ -9,6 +9,7 @@ same rows.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import time
 from collections import Counter
@@ -38,6 +39,7 @@ from .versions import add, versions, wrap
 __all__ = ["FileReport", "FlatFile", "alert_ids", "convert_avro", "index_file", "read_file", "read_flat"]
 
 _BATCH = 4000
+_AVRO_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ def convert_avro(url: str, target: str) -> FileStat:
     def content(sink: BinaryIO) -> None:
         source = open_source(url)
         try:
-            avro_to_parquet(SourceFile(source), sink)
+            avro_to_parquet(io.BufferedReader(SourceFile(source), _AVRO_BUFFER), sink, name=url)
         finally:
             source.close()
 
@@ -337,8 +339,8 @@ class _Indexing:
                 continue
             rivals[key] = {"p": cells[0]}
             for number, packed in versions(cells[0]):
-                if number != self._record.number and self._view.visible(number):
-                    entry = StampRow.unpack(packed)
+                entry = StampRow.unpack(packed)
+                if number != self._record.number and self._view.row_visible(number, entry.row):
                     self._lost.setdefault(number, []).append(entry.row)
                     epochs.append(entry.object_key)
         if epochs:
