@@ -24,19 +24,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from . import compression, encodings, snappy
+from .chunks import ColumnChunk, RangeSource, column_chunks, refuse_encrypted
 from .errors import Damaged, NotInLake, UsageError
 from .files import OpenFile, SourceFile
-from .pages import (
-    ColumnChunk,
-    Encoding,
-    Page,
-    PageKind,
-    RangeSource,
-    column_chunks,
-    definition_levels,
-    refuse_encrypted,
-    walk,
-)
+from .pages import Encoding, Page, PageKind, definition_levels, walk
 from .places import ABSENT, Codec, Kind, Place
 
 __all__ = ["extract", "index_chunk", "index_column", "read_column_row"]
