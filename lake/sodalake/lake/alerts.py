@@ -120,12 +120,21 @@ class Epochs:
 
 @dataclass(frozen=True, slots=True)
 class NewestAlert:
-    """One alert of `Newest`, with its flat columns (`survey.columns` names; None where null)."""
+    """One alert of `Newest`.
+
+    Attributes
+    ----------
+    columns
+        Its flat columns (`survey.columns` names; None where null).
+    kinds
+        The stamps it has.
+    """
 
     alert_id: str
     object_id: str
     time: float
     columns: Mapping[str, object]
+    kinds: tuple[str, ...] = ()
 
 
 Question = ByAlert | LatestOf | InFile | EpochsOf | Newest

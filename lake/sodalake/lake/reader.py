@@ -7,7 +7,7 @@ called from any thread.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -246,7 +246,10 @@ class Reader:
                 break
             newest += self._newest_of(survey, view, record, question.limit)
             newest = sorted(newest, key=lambda alert: alert.time, reverse=True)[: question.limit]
-        return newest
+        entries = self.find_many(survey, [alert.alert_id for alert in newest])
+        return [
+            replace(alert, kinds=_present(survey, one)) for alert, one in zip(newest, entries, strict=True)
+        ]
 
     def _newest_of(self, survey: Survey, view: FileView, record: FileRecord, limit: int) -> list[NewestAlert]:
         alerts: list[NewestAlert] = []
@@ -270,3 +273,13 @@ class Reader:
             held = read_file(record.url, survey)
             self._flats = {record.number: held, **dict(list(self._flats.items())[:3])}
         return held
+
+
+def _present(survey: Survey, found: Found | None) -> tuple[str, ...]:
+    """Return the kinds of stamp an alert has."""
+    places = found.entry.places if found is not None else ()
+    return tuple(
+        kind
+        for kind, place in zip(survey.stamps.kinds, places, strict=False)
+        if place.kind is not Kind.ABSENT
+    )

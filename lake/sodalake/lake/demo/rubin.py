@@ -119,11 +119,12 @@ def rubin_table(alerts: Sequence[Alert], stamps: Sequence[Sequence[bytes | None]
     rng = np.random.default_rng([ids[0] % 2**32, count]) if alerts else np.random.default_rng(0)
     times = [_stamp_time(a.visit) for a in alerts]
     hits = np.array([kind in (Kind.SUPERNOVA_IA, Kind.SUPERNOVA_II) for kind in kinds], dtype=bool)
+    source = schema.field("diaSource").type
     values: dict[str, Any] = {
         "diaSourceId": ids,
         "observation_reason": ["ddf_cosmos"] * count,
         "target_name": ["ddf_cosmos"] * count,
-        "diaSource": struct(schema.field("diaSource").type, _sources(schema.field("diaSource").type, alerts, rng), count),
+        "diaSource": struct(source, _sources(source, alerts, rng), count),
         "prvDiaSources": _earlier(schema.field("prvDiaSources").type, alerts),
         "prvDiaForcedSources": _forced(schema.field("prvDiaForcedSources").type, alerts),
         "diaObject": struct(schema.field("diaObject").type, _objects(alerts), count, moving),
@@ -206,8 +207,11 @@ def _sources(kind: pa.StructType, alerts: Sequence[Alert], rng: np.random.Genera
     scatter = seeing / 3600.0 / np.maximum(snr, 1.0)
     edge = [a.sky_object.edge is not None for a in alerts]
     down = [False] * count
-    flags = [kind.field(i).name for i in range(kind.num_fields) if pa.types.is_boolean(kind.field(i).type)]
-    return dict.fromkeys(flags, down) | {
+    flags: list[str] = [
+        kind.field(i).name for i in range(kind.num_fields) if pa.types.is_boolean(kind.field(i).type)
+    ]
+    values: dict[str, Any] = dict.fromkeys(flags, down)
+    return values | {
         "diaSourceId": [dia_source_id(a.curve, a.visit) for a in alerts],
         "visit": [_visit_number(a.visit) for a in alerts],
         "detector": [_detector(a.curve) for a in alerts],
@@ -287,7 +291,7 @@ def _forced(kind: pa.ListType, alerts: Sequence[Alert]) -> pa.ListArray:
         for i in (() if alert.sky_object.kind is Kind.ASTEROID else range(alert.index))
     ]
     lengths = [0 if a.sky_object.kind is Kind.ASTEROID else a.index for a in alerts]
-    values = {
+    values: dict[str, Any] = {
         "diaForcedSourceId": [dia_source_id(a.curve, a.curve.visits[i]) + 2**21 for a, i in flat],
         "diaObjectId": [_object_ids(a)[0] for a, _ in flat],
         "ra": [a.sky_object.ra for a, _ in flat],

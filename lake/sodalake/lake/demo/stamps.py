@@ -110,7 +110,7 @@ class Studio:
             assert plane is not None
             plane[mask] = np.nan
             planes[at] = np.ascontiguousarray(plane[cut])
-        if rng.random() < 0.012:
+        if rng.random() < 0.006:
             planes[int(rng.integers(3))] = None
         left, low = cut[1].start or 0, cut[0].start or 0
         return Triplet(

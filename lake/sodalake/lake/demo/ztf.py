@@ -124,7 +124,7 @@ def ztf_table(alerts: Sequence[Alert], stamps: Sequence[Sequence[bytes | None]])
 def _simbad(alert: Alert) -> str:
     kind, host = alert.sky_object.kind, alert.sky_object.host
     if kind in _SIMBAD:
-        return kind.value
+        return str(kind.value)
     return "Galaxy" if host is not None and host.magnitude < 16.5 else "Unknown"
 
 

@@ -44,7 +44,8 @@ class Stamp:
     kind
         ``science``, ``template`` or ``difference``.
     src, large
-        Addresses of the PNG, one screen pixel a pixel, and of a large one.
+        Addresses of the PNG, one screen pixel a pixel, and of a large one; empty where the alert has no such
+        stamp.
     alt
         What it shows, in words.
     """
@@ -125,6 +126,8 @@ def _soda(base: str, authority: str, did: Did, **parameters: str) -> str:
 
 def _stamp(alert: NewestAlert, survey: Survey, kind: str, base: str, authority: str, band: str) -> Stamp:
     did = Did(survey.name, alert.alert_id, kind)
+    if kind not in alert.kinds:
+        return Stamp(kind, "", "", "")
     look = {"RESPONSEFORMAT": "png", "STRETCH": _STRETCH[kind], "PMIN": "0.5", "PMAX": "99.8"}
     in_band = f" in {band}" if band else ""
     return Stamp(
