@@ -106,12 +106,23 @@ class Machine:
 
 @dataclass(slots=True)
 class Report:
-    """The figures of one run."""
+    """The figures of one run.
+
+    Attributes
+    ----------
+    name, machine, quick
+        The bench, where it ran, and whether it only showed that it runs.
+    figures
+        What was measured.
+    left_out
+        Place → why nothing was measured there.
+    """
 
     name: str
     machine: Machine
     quick: bool = False
     figures: list[Figure] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def missed(self) -> Sequence[Figure]:
@@ -124,6 +135,7 @@ class Report:
             "name": self.name,
             "quick": self.quick,
             "machine": asdict(self.machine),
+            "left_out": self.left_out,
             "figures": [figure.to_dict() for figure in self.figures],
         }
 
@@ -151,6 +163,8 @@ class Report:
                 figure.note,
             )
         console.print(table)
+        for place, why in self.left_out.items():
+            console.print(f"[red]Nothing was measured on {place}:[/red] {why}", soft_wrap=True)
         machine = self.machine
         loads = "before {:.1f} {:.1f} {:.1f}".format(*machine.load_before)
         if machine.load_after is not None:

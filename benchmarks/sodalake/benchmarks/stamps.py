@@ -1,0 +1,107 @@
+"""`sodalake bench stamps`: what is asked of sodalake's stamps, row by row, embedded and on HDFS with HBase."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from sodalake.lake.errors import ConfigurationError, Unavailable
+
+from .inside import bulk, bytes_read, ingest_speed
+from .measures import crowd, growth, one, whole_object
+from .report import Figure, Machine, Report
+from .sites import Site, cluster_site, embedded_site
+from .stage import Scale, Stage
+
+__all__ = ["FULL", "QUICK", "ROWS", "run"]
+
+FULL = Scale()
+"""The real thing: an archive of 1 GB, some minutes."""
+
+QUICK = Scale(
+    files=2,
+    rows=140,
+    side_rows=70,
+    rounds=1,
+    requests=20,
+    seed_requests=3,
+    seconds=1.0,
+    crowd_seconds=2.0,
+    objects=1,
+    bulk_stamps=200,
+)
+"""Everything once, on an archive of 11 MB: to see that it runs."""
+
+ROWS: Mapping[str, Callable[[Stage], list[Figure]]] = {
+    "ingest": ingest_speed,
+    "one": one,
+    "object": whole_object,
+    "bytes": bytes_read,
+    "bulk": bulk,
+    "crowd": crowd,
+    "growth": growth,
+}
+"""Row → how it is measured."""
+
+
+def run(
+    scale: Scale = FULL,
+    *,
+    rows: Sequence[str] = tuple(ROWS),
+    where: Sequence[str] = ("embedded", "cluster"),
+    cluster_folder: Path | None = None,
+    cache: Path | None = None,
+    console: Console | None = None,
+) -> Report:
+    """Measure.
+
+    Parameters
+    ----------
+    scale
+        How much.
+    rows
+        Names in `ROWS`.
+    where
+        ``embedded``, ``cluster``.
+    cluster_folder
+        The cluster to use; the user's own by default, started where it is not running.
+    cache
+        Folder of made archives; the user's cache by default.
+    console
+        Where progress is told, as it goes.
+
+    Returns
+    -------
+    Report
+        With the figures of all rows; a cluster that cannot be started (no Java) is left out, and said so.
+    """
+    said = console or Console(quiet=True)
+    report = Report("stamps", Machine.now(), quick=scale is QUICK)
+    for place in where:
+        with ExitStack() as close:
+            try:
+                site = close.enter_context(_site(place, cluster_folder, said))
+            except (ConfigurationError, Unavailable) as error:
+                report.left_out[place] = str(error)
+                continue
+            stage = close.enter_context(Stage(site, scale, cache, _teller(said, place)))
+            for name, measure in ROWS.items():
+                if name in rows:
+                    said.print(f"{place}: measuring {name}")
+                    report.figures += measure(stage)
+    report.machine.load_after = os.getloadavg()
+    return report
+
+
+def _site(place: str, cluster_folder: Path | None, said: Console) -> AbstractContextManager[Site]:
+    if place == "embedded":
+        return embedded_site()
+    return cluster_site(cluster_folder, lambda what: said.print(f"cluster: waiting for {what}"))
+
+
+def _teller(said: Console, place: str) -> Callable[[str], None]:
+    return lambda what: said.print(f"[dim]{place}: {what}[/dim]", highlight=False)
