@@ -15,7 +15,8 @@ bytes, fixed                          binary
 enum                                  string
 record, array, map                    struct, list, map
 union of null and one type            that type, nullable
-union of several number types         the widest of them
+union of several number types         the widest of them; text where a long meets a float, which would
+                                      lose its last digits
 any other union                       text: strings as they are, the rest as JSON
 timestamp-millis, -micros, -nanos     timestamp of that unit, UTC (``local-``: no zone)
 date, time-millis, time-micros        date32, time32, time64
@@ -28,6 +29,8 @@ have `ROW_GROUP_BYTES`. Memory is bounded by that, whatever the file's size.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,9 +44,8 @@ import pyarrow.parquet as pq
 from fastavro.schema import SchemaParseException, UnknownType
 
 from sodalake.lake.errors import Damaged, UsageError
-from sodalake.lake.survey import Survey
 
-__all__ = ["ROW_GROUP_BYTES", "Converted", "arrow_schema", "avro_to_parquet"]
+__all__ = ["ROW_GROUP_BYTES", "Converted", "arrow_schema", "avro_files_to_parquet", "avro_to_parquet"]
 
 ROW_GROUP_BYTES = 64 << 20
 """A row group is closed when it holds this many bytes: some 1 500 ZTF alerts."""
@@ -71,12 +73,14 @@ _LOGICAL: dict[tuple[str, str], pa.DataType] = {
     ("long", "timestamp-micros"): pa.timestamp("us", "UTC"),
     ("long", "local-timestamp-millis"): pa.timestamp("ms"),
     ("long", "local-timestamp-micros"): pa.timestamp("us"),
+    ("long", "timestamp-nanos"): pa.timestamp("ns", "UTC"),
+    ("long", "local-timestamp-nanos"): pa.timestamp("ns"),
     ("int", "date"): pa.date32(),
     ("int", "time-millis"): pa.time32("ms"),
     ("long", "time-micros"): pa.time64("us"),
     ("string", "uuid"): pa.string(),
 }
-_WIDTH = {"int": 0, "long": 1, "float": 2, "double": 3}
+_NUMBERS = {"int", "long", "float", "double"}
 
 _Prepare = Callable[[Any], Any] | None
 
@@ -100,28 +104,29 @@ def arrow_schema(source: IO[bytes], name: str = "Avro file") -> pa.Schema:
     UsageError
         Its records are no records, or contain themselves.
     """
-    schema, _ = _types(_open(source, name).writer_schema, name)
+    with _buffered(source) as file:
+        schema, _ = _types(_open(file, name).writer_schema, name)
     return schema
 
 
 def avro_to_parquet(
-    sources: Iterable[tuple[str, IO[bytes]]],
+    source: IO[bytes],
     sink: IO[bytes],
-    survey: Survey,
     *,
+    name: str = "The Avro file",
     row_group_bytes: int = ROW_GROUP_BYTES,
 ) -> Converted:
-    """Write one Parquet file of one or many Avro files of the same schema.
+    """Write a Parquet file of an Avro file.
 
     Parameters
     ----------
-    sources
-        Name (for messages) and binary file of each; opened lazily if this is a generator.
+    source
+        Binary file, read from where it stands to its end.
     sink
         Binary file to write to. It is not closed, and holds no Parquet unless this returns: give a
         temporary file, and rename it after.
-    survey
-        Says which columns are stamps.
+    name
+        What to call the source in messages.
     row_group_bytes
         Size of a row group, before compression.
 
@@ -133,36 +138,56 @@ def avro_to_parquet(
     Raises
     ------
     Damaged
-        A file is cut off, or its bytes are no Avro; the message says how many records could be read before.
+        The file is cut off, or its bytes are no Avro; the message says how many records could be read
+        before.
     UsageError
-        The sources' schemas differ, or there is no source.
+        Its records are of a kind Parquet cannot hold.
+    """
+    return avro_files_to_parquet([(name, source)], sink, row_group_bytes=row_group_bytes)
+
+
+def avro_files_to_parquet(
+    sources: Iterable[tuple[str, IO[bytes]]], sink: IO[bytes], *, row_group_bytes: int = ROW_GROUP_BYTES
+) -> Converted:
+    """Write one Parquet file of many Avro files of the same schema: a night that came one alert a file.
+
+    Parameters
+    ----------
+    sources
+        Name (for messages) and binary file of each; a generator can open them one at a time.
+    sink, row_group_bytes
+        As for `avro_to_parquet`.
+
+    Raises
+    ------
+    Damaged, UsageError
+        As `avro_to_parquet`; UsageError too if schemas differ, or there is no source.
     """
     writer: pq.ParquetWriter | None = None
-    group: list[pa.RecordBatch] = []
-    held = 0
-    groups = 0
-    rows_of: list[int] = []
     schema: pa.Schema | None = None
+    group: list[pa.RecordBatch] = []
+    held = groups = 0
+    rows_of: list[int] = []
     try:
         for name, source in sources:
-            reader = _open(source, name)
-            found, prepare = _types(reader.writer_schema, name)
-            if schema is None:
-                schema = found
-                writer = _writer(sink, schema, survey)
-            elif not found.equals(schema):
-                raise UsageError(
-                    f"{name} has another schema than the files before it.",
-                    "Convert it into a file of its own.",
-                )
-            rows_of.append(0)
-            for batch in _batches(reader, schema, prepare, name):
-                group.append(batch)
-                held += batch.nbytes
-                rows_of[-1] += batch.num_rows
-                if held >= row_group_bytes:
-                    groups += _write(writer, group, schema)
-                    group, held = [], 0
+            with _buffered(source) as file:
+                reader = _open(file, name)
+                found, prepare = _types(reader.writer_schema, name)
+                if writer is None or schema is None:
+                    schema, writer = found, _writer(sink, found)
+                elif not found.equals(schema):
+                    raise UsageError(
+                        f"{name} has another schema than the files before it.",
+                        "Convert it into a file of its own.",
+                    )
+                rows_of.append(0)
+                for batch in _batches(reader, schema, prepare, name):
+                    group.append(batch)
+                    held += batch.nbytes
+                    rows_of[-1] += batch.num_rows
+                    if held >= row_group_bytes:
+                        groups += _write(writer, group, schema)
+                        group, held = [], 0
         if writer is None or schema is None:
             raise UsageError("There is no Avro file to convert.")
         groups += _write(writer, group, schema)
@@ -170,6 +195,19 @@ def avro_to_parquet(
         if writer is not None:
             writer.close()
     return Converted(sum(rows_of), groups, tuple(rows_of))
+
+
+@contextlib.contextmanager
+def _buffered(source: IO[bytes]) -> Iterator[IO[bytes]]:
+    """A buffer before a raw file: fastavro reads a block's header byte by byte."""
+    if not isinstance(source, io.RawIOBase):
+        yield source
+        return
+    buffer = io.BufferedReader(source, 1 << 20)
+    try:
+        yield buffer
+    finally:
+        buffer.detach()
 
 
 def _open(source: IO[bytes], name: str) -> Any:
@@ -221,24 +259,29 @@ def _chunks(reader: Any, name: str) -> Iterator[list[Any]]:
         yield records
 
 
-def _writer(sink: IO[bytes], schema: pa.Schema, survey: Survey) -> pq.ParquetWriter:
+def _writer(sink: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
     leaves = _parquet_leaves(schema)
-    stamps = set(survey.stamps.kinds.values())
+    scalars = [path for path, is_binary in leaves if not is_binary]
     return pq.ParquetWriter(
         sink,
         schema,
-        compression={leaf: "NONE" if leaf in stamps else "ZSTD" for leaf in leaves},
-        use_dictionary=[leaf for leaf in leaves if leaf not in stamps],
-        write_statistics=[leaf for leaf in leaves if leaf not in stamps],
+        compression={path: "NONE" if is_binary else "ZSTD" for path, is_binary in leaves},
+        use_dictionary=scalars,
+        write_statistics=scalars,
     )
 
 
-def _parquet_leaves(schema: pa.Schema) -> list[str]:
-    """Parquet's own paths of a schema's leaves (lists and maps have levels of their own there)."""
+def _parquet_leaves(schema: pa.Schema) -> list[tuple[str, bool]]:
+    """Parquet's own paths of a schema's leaves (lists and maps have levels of their own), and which are
+    binary."""
     sink = pa.BufferOutputStream()
     pq.write_table(schema.empty_table(), sink)
     leaves = pq.ParquetFile(sink.getvalue()).schema
-    return [leaves.column(number).path for number in range(len(leaves))]
+    columns = [leaves.column(number) for number in range(len(leaves))]
+    return [
+        (column.path, column.physical_type == "BYTE_ARRAY" and column.logical_type.type == "NONE")
+        for column in columns
+    ]
 
 
 def _write(writer: pq.ParquetWriter, group: list[pa.RecordBatch], schema: pa.Schema) -> int:
@@ -326,11 +369,11 @@ class _Schema:
             return pa.null(), None
         if len(others) == 1:
             return self.convert(others[0], inside, space)
-        if all(isinstance(branch, str) and branch in _WIDTH for branch in others):
-            widest = max(others, key=lambda branch: _WIDTH[branch])
-            if "long" in others and widest == "float":
-                widest = "double"
-            return _PRIMITIVES[widest], float if widest in ("float", "double") else None
+        if all(isinstance(branch, str) and branch in _NUMBERS for branch in others):
+            if "float" not in others and "double" not in others:
+                return pa.int64(), None
+            if "long" not in others:
+                return pa.float64(), _double
         return pa.string(), _text
 
 
@@ -357,6 +400,10 @@ def _each_field(prepared: Mapping[str, Callable[[Any], Any]]) -> _Prepare:
         return record | {name: function(record[name]) for name, function in prepared.items()}
 
     return prepare
+
+
+def _double(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _text(value: Any) -> str | None:

@@ -512,8 +512,8 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     if column.type == kind:
         return column
     if pa.types.is_floating(column.type) and pa.types.is_integer(kind):
-        # an exact column: whole numbers that int64 can hold; what has a fraction is null, not rounded
+        # an exact column: whole numbers which a double tells apart; the rest is null, not rounded
         double = column.cast(pa.float64())
-        whole = pc.and_(pc.equal(pc.floor(double), double), pc.less(pc.abs(double), 2.0**63))
+        whole = pc.and_(pc.equal(pc.floor(double), double), pc.less_equal(pc.abs(double), 2.0**53))
         return pc.if_else(whole, double, pa.scalar(None, pa.float64())).cast(kind)
     return column.cast(kind, safe=False)
