@@ -188,7 +188,7 @@ class _Pool:
             done: Future[T] = Future()
             try:
                 done.set_result(work(*args, **kwargs))
-            except LakeError as error:
+            except Exception as error:  # noqa: BLE001  # it is the future's, as it would be in a process
                 done.set_exception(error)
             return done
         if self._own is None:
@@ -251,8 +251,10 @@ class _Run:
         for future, source in waiting.items():
             try:
                 made[source.url] = future.result()
-            except (LakeError, BrokenProcessPool) as error:
+            except LakeError as error:
                 self._failed(source, str(error))
+            except Exception as error:  # noqa: BLE001  # as in `_finish`
+                self._failed(source, f"Unexpected: {type(error).__name__}: {error}")
         for source in stats:
             if source.url in made:
                 self._total_bytes += made[source.url].size - source.size
@@ -321,6 +323,9 @@ class _Run:
             return [other.stat for other in again]
         except LakeError as error:
             self._failed(job.stat, str(error))
+            return []
+        except Exception as error:  # noqa: BLE001  # a file nobody foresaw must not stop ten thousand others
+            self._failed(job.stat, f"Unexpected: {type(error).__name__}: {error}")
             return []
         self._report.done.append(done)
         self._step(job.stat)

@@ -111,9 +111,9 @@ class StampFiles:
         return value
 
     def _source(self, stamp: Wanted) -> OpenFile:
-        source = self._files.get(stamp.file, stamp.url)
+        source = self._files.get((stamp.file, stamp.url), stamp.url)
         if source.size != stamp.file_size:
-            self._files.discard(stamp.file)
+            self._files.discard((stamp.file, stamp.url))
             raise Damaged(
                 f"The file {stamp.url} changed since its ingest ({stamp.file_size} bytes then, {source.size} now).",
                 "Ingest it again.",
@@ -137,7 +137,7 @@ def _spans(wanted: Sequence[Wanted]) -> Iterable[_Span]:
         start, stop = stamp.place.offset, stamp.place.offset + stamp.place.length
         joins = (
             span is not None
-            and span.first.file == stamp.file
+            and (span.first.file, span.first.url) == (stamp.file, stamp.url)
             and (span.first.place.kind is Kind.COLUMN) == (stamp.place.kind is Kind.COLUMN)
             and start - span.stop <= GAP
             and max(stop, span.stop) - span.start <= SPAN
