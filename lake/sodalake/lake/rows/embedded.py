@@ -1,9 +1,8 @@
 """The embedded twin of HBase: an LMDB file, with the same keys and the same ranges.
 
-Many processes read while one writes; writers wait for each other. An environment may be opened only once in a
-process (its locks belong to the process), so all stores on one folder share it, and a forked child opens its
-own. Every request is one short transaction: a long one would see nothing new, and would keep old pages from
-being used again, so a scan is a row of short ones.
+Many processes read while one writes; writers wait for each other. Every request is one short transaction: a
+long one would see nothing new, and would keep old pages from being used again, so a scan is a row of short
+ones.
 
 In the file, a column group of a table is one named database, ``table/group``.
 """
@@ -13,15 +12,15 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import lmdb
 
 from ..errors import Damaged, LakeError, Unavailable, UsageError
+from .cursors import merge, take, walk
+from .environments import MAX_READERS, Environment, environments
 from .limits import check_cells, check_groups, check_key, check_table, no_group, no_table
 from .protocol import Cells
 
@@ -31,55 +30,10 @@ MAP_SIZE = 64 << 30
 """Bytes of address space a store may grow into, large from the start and sparse on disk: a reader whose map
 is smaller than the writer's fails when the file grows beyond it."""
 
-_DATABASES = 1024
-_READERS = 2048
-_BATCH_ROWS, _BATCH_BYTES = (
-    20_000,
-    32 << 20,
-)  # of one write transaction: ~0.2 s, so that other writers get a turn
-_SCAN_ROWS, _SCAN_BYTES = 2_000, 4 << 20  # of one read transaction
+_BATCH_ROWS, _BATCH_BYTES = 20_000, 32 << 20  # of one write transaction: ~0.1 s, then others get a turn
+_SCAN_ROWS = 2_000  # of one read transaction
 
 _Answer = TypeVar("_Answer")
-
-_environments: dict[tuple[int, str], _Environment] = {}
-_opening = threading.Lock()
-
-
-def _unlock_child() -> None:
-    """Give a forked child a lock of its own: a thread of the parent may have held this one."""
-    global _opening
-    _opening = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_unlock_child)
-
-
-class _Environment:
-    """An open LMDB environment and its databases, shared by every store of the process on its folder."""
-
-    def __init__(self, folder: str, map_size: int) -> None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        self.lmdb = lmdb.open(
-            folder,
-            map_size=map_size,
-            max_dbs=_DATABASES,
-            max_readers=_READERS,
-            max_spare_txns=16,
-            readahead=False,  # gets are random; read-ahead would fill the page cache with neighbours
-        )
-        self.lmdb.reader_check()  # forget readers that were killed
-        self.handles: dict[str, Any] = {}
-        self.lock = threading.Lock()
-        self.users = 0
-        self._file = Path(folder, "data.mdb")
-        self._inode = self._file.stat().st_ino
-
-    def stands(self) -> bool:
-        """Say whether the file is still the one that was opened: a folder may be removed and made anew."""
-        try:
-            return self._file.stat().st_ino == self._inode
-        except FileNotFoundError:
-            return False
 
 
 class EmbeddedRows:
@@ -101,9 +55,9 @@ class EmbeddedRows:
     def __init__(self, folder: str | os.PathLike[str], *, map_size: int = MAP_SIZE) -> None:
         self._folder = os.path.realpath(folder)
         self._map_size = map_size
-        self._used: tuple[int, _Environment] | None = None
-        self._closed = False
-        self._environment()
+        self._environment: Environment | None = environments.take(self._folder, map_size)
+        with self._turn():
+            pass  # opened now, so that what is wrong with the folder is said now
 
     def __reduce__(self) -> tuple[Callable[..., EmbeddedRows], tuple[str, int]]:
         return _reopen, (self._folder, self._map_size)
@@ -117,9 +71,8 @@ class EmbeddedRows:
         """Make a table; see `RowStore.create`. One file has no regions: `splits` are of no use here."""
         check_table(table)
         check_groups(groups)
-        environment = self._environment()
-        with environment.lock, self._readable_errors():
-            with environment.lmdb.begin() as transaction:
+        with self._turn() as (opened, environment), environment.naming:
+            with opened.begin() as transaction:
                 there = _names(transaction).get(table, set())
             if there == set(groups):
                 return
@@ -128,29 +81,26 @@ class EmbeddedRows:
                     f"The table {table!r} exists with the groups {sorted(there)}, not {sorted(groups)}.",
                     "Drop it, or use those groups.",
                 )
-            with environment.lmdb.begin(write=True) as transaction:
-                handles = {
-                    group: environment.lmdb.open_db(_name(table, group), transaction) for group in groups
-                }
+            with opened.begin(write=True) as transaction:
+                handles = {group: opened.open_db(_name(table, group), transaction) for group in groups}
             for group, handle in handles.items():
                 environment.handles[f"{table}/{group}"] = handle
 
     def tables(self) -> list[str]:
         """Return the names of the tables; see `RowStore.tables`."""
-        with self._readable_errors(), self._environment().lmdb.begin() as transaction:
+        with self._turn() as (opened, _), opened.begin() as transaction:
             return sorted(_names(transaction))
 
     def drop(self, table: str) -> None:
         """Remove a table; see `RowStore.drop`."""
-        environment = self._environment()
-        with environment.lock, self._readable_errors():
-            with environment.lmdb.begin() as transaction:
+        with self._turn() as (opened, environment), environment.naming:
+            with opened.begin() as transaction:
                 groups = _names(transaction).get(table, set())
             for group in groups:
                 environment.handles.pop(f"{table}/{group}", None)
-            opened = [environment.lmdb.open_db(_name(table, group), create=False) for group in groups]
-            with environment.lmdb.begin(write=True) as transaction:
-                for handle in opened:
+            handles = [opened.open_db(_name(table, group), create=False) for group in groups]
+            with opened.begin(write=True) as transaction:
+                for handle in handles:
                     transaction.drop(handle)
 
     # ------------------------------------------------------------------ reading
@@ -207,10 +157,10 @@ class EmbeddedRows:
                 wanted: int = wanted,
             ) -> tuple[list[tuple[bytes, Cells]], bool]:
                 with environment.begin() as transaction:
-                    rows = _merge(
-                        [_walk(transaction, handle, low, high, reverse) for handle in handles], reverse
+                    rows = merge(
+                        [walk(transaction, handle, low, high, reverse) for handle in handles], reverse
                     )
-                    return _take(rows, wanted)
+                    return take(rows, wanted)
 
             batch, more = self._with_handles(table, groups, read)
             yield from batch
@@ -286,35 +236,33 @@ class EmbeddedRows:
 
     def close(self) -> None:
         """Let go of the environment; the last store of the process on the folder closes it."""
-        with _opening:
-            self._closed = True
-            if self._used is None or self._used[0] != os.getpid():
-                return
-            environment, self._used = self._used[1], None
-            environment.users -= 1
-            if environment.users == 0:
-                _environments.pop((os.getpid(), self._folder), None)
-                environment.lmdb.close()
+        environment, self._environment = self._environment, None
+        if environment is not None:
+            environments.give_back(environment)
 
     # ------------------------------------------------------------------ inside
 
-    def _environment(self) -> _Environment:
-        """Return this process' environment of the folder, opening it at the first use."""
-        used = self._used
-        if used is not None and used[0] == os.getpid():
-            return used[1]
-        with _opening, self._readable_errors():
-            if self._closed:
-                raise UsageError(f"The row store in {self._folder} was closed.")
-            place = (os.getpid(), self._folder)
-            environment = _environments.get(place)
-            if environment is None or not environment.stands():
-                environment = _environments[place] = _Environment(self._folder, self._map_size)
-            environment.users += 1
-            self._used = (os.getpid(), environment)
-        return environment
+    def _used(self) -> Environment:
+        if self._environment is None:
+            raise UsageError(f"The row store in {self._folder} was closed.")
+        return self._environment
 
-    def _handles(self, environment: _Environment, table: str, groups: Sequence[str]) -> list[Any]:
+    @contextmanager
+    def _turn(self) -> Iterator[tuple[lmdb.Environment, Environment]]:
+        """Use the environment, and say what goes wrong with words that help."""
+        environment = self._used()
+        try:
+            opened = environment.enter()
+            try:
+                yield opened, environment
+            finally:
+                environment.leave()
+        except (lmdb.Error, OSError) as error:
+            raise self._told(error) from error
+
+    def _handles(
+        self, environment: Environment, opened: lmdb.Environment, table: str, groups: Sequence[str]
+    ) -> list[Any]:
         """Return the databases of a table's groups (of none named: of all it has)."""
         known = environment.handles
         try:
@@ -323,8 +271,8 @@ class EmbeddedRows:
         except KeyError:
             pass
         check_table(table)
-        with environment.lock:
-            with environment.lmdb.begin() as transaction:
+        with environment.naming:
+            with opened.begin() as transaction:
                 there = _names(transaction).get(table)
             if there is None:
                 raise no_table(table)
@@ -333,29 +281,27 @@ class EmbeddedRows:
                     raise no_group(table, group)
             for group in groups or there:
                 if f"{table}/{group}" not in known:
-                    known[f"{table}/{group}"] = environment.lmdb.open_db(_name(table, group), create=False)
+                    known[f"{table}/{group}"] = opened.open_db(_name(table, group), create=False)
             return [known[f"{table}/{group}"] for group in groups or there]
 
     def _with_handles(
         self, table: str, groups: Sequence[str], action: Callable[[list[Any], lmdb.Environment], _Answer]
     ) -> _Answer:
-        environment = self._environment()
+        # What `_turn` does, without the cost of a generator: a get takes 4 µs.
+        environment = self._used()
         try:
+            opened = environment.enter()
             try:
-                return action(self._handles(environment, table, groups), environment.lmdb)
-            except (lmdb.BadDbiError, lmdb.InvalidParameterError):
-                # Another process dropped the table, and may have made it anew.
-                with environment.lock:
-                    for name in [name for name in environment.handles if name.startswith(f"{table}/")]:
-                        del environment.handles[name]
-                return action(self._handles(environment, table, groups), environment.lmdb)
-        except (lmdb.Error, OSError) as error:
-            raise self._told(error) from error
-
-    @contextmanager
-    def _readable_errors(self) -> Iterator[None]:
-        try:
-            yield
+                try:
+                    return action(self._handles(environment, opened, table, groups), opened)
+                except (lmdb.BadDbiError, lmdb.InvalidParameterError):
+                    # Another process dropped the table, and may have made it anew.
+                    with environment.naming:
+                        for name in [name for name in environment.handles if name.startswith(f"{table}/")]:
+                            del environment.handles[name]
+                    return action(self._handles(environment, opened, table, groups), opened)
+            finally:
+                environment.leave()
         except (lmdb.Error, OSError) as error:
             raise self._told(error) from error
 
@@ -373,7 +319,7 @@ class EmbeddedRows:
         if number in (errno.EACCES, errno.EPERM, errno.EROFS):
             return Unavailable(f"{store} cannot be written.", "Give this user write access to the folder.")
         if isinstance(error, lmdb.ReadersFullError):
-            return Unavailable(f"{store} has {_READERS} readers already.", "Run fewer processes on it.")
+            return Unavailable(f"{store} has {MAX_READERS} readers already.", "Run fewer processes on it.")
         if isinstance(
             error,
             lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.InvalidError | lmdb.VersionMismatchError,
@@ -397,61 +343,3 @@ def _names(transaction: lmdb.Transaction[bytes]) -> dict[str, set[str]]:
         table, _, group = name.decode().rpartition("/")
         tables.setdefault(table, set()).add(group)
     return tables
-
-
-def _walk(
-    transaction: lmdb.Transaction[bytes], handle: Any, start: bytes, stop: bytes | None, reverse: bool
-) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the cells of one group with `start` <= key < `stop`, in either order."""
-    cursor = transaction.cursor(handle)
-    if not reverse:
-        # An empty key is no key to LMDB, not even to look for.
-        if not (cursor.set_range(start) if start else cursor.first()):
-            return
-        for key, value in cursor.iternext(keys=True, values=True):
-            if stop is not None and key >= stop:
-                return
-            yield key, value
-        return
-    found = stop is not None and (cursor.set_range(stop) if stop else cursor.first())
-    if not (cursor.prev() if found else stop != b"" and cursor.last()):
-        return
-    for key, value in cursor.iterprev(keys=True, values=True):
-        if key < start:
-            return
-        yield key, value
-
-
-def _merge(walks: list[Iterator[tuple[bytes, bytes]]], reverse: bool) -> Iterator[tuple[bytes, Cells]]:
-    """Yield rows from the cells of several groups, each in the same order."""
-    if len(walks) == 1:
-        for key, value in walks[0]:
-            yield key, (value,)
-        return
-    heads = [next(walk, None) for walk in walks]
-    first = max if reverse else min
-    while True:
-        waiting = [head[0] for head in heads if head is not None]
-        if not waiting:
-            return
-        key = first(waiting)
-        cells: list[bytes | None] = []
-        for at, head in enumerate(heads):
-            if head is not None and head[0] == key:
-                cells.append(head[1])
-                heads[at] = next(walks[at], None)
-            else:
-                cells.append(None)
-        yield key, tuple(cells)
-
-
-def _take(rows: Iterator[tuple[bytes, Cells]], wanted: int) -> tuple[list[tuple[bytes, Cells]], bool]:
-    """Return at most `wanted` rows and about `_SCAN_BYTES`, and whether there may be more."""
-    taken = []
-    size = 0
-    for row in rows:
-        taken.append(row)
-        size += sum(len(cell) for cell in row[1] if cell is not None)
-        if len(taken) >= wanted or size >= _SCAN_BYTES:
-            return taken, True
-    return taken, False

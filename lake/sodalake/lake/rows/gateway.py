@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import select
 import socket
 import threading
@@ -46,7 +47,8 @@ _BUFFER = 1 << 16  # bytes; a row of 3 KB is then one system call
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Bound the calls made inside: none waits longer than `seconds` from now, whatever the store's patience.
+    """Bound the calls made inside: none waits longer than `seconds` from now, whatever the store's
+    patience.
 
     Raises
     ------
@@ -172,7 +174,7 @@ class ThriftServer:
             except interface.TIOError as error:  # an answer: the connection is sound
                 assert connection is not None
                 self._give_back(connection)
-                refusal = _refusal(error)
+                refusal = _refusal(error, arguments[0])
                 if refusal is not None:
                     raise refusal from error
                 problem: Exception = error
@@ -257,12 +259,21 @@ class ThriftServer:
         return Unavailable(text, "Check that it and HBase's region servers run, then ask again.")
 
 
-def _refusal(error: Any) -> LakeError | None:
-    """Return the lake's error for an answer that no second try will change, or None."""
+def _refusal(error: Any, subject: Any) -> LakeError | None:
+    """Return the lake's error for an answer that no second try will change, or None.
+
+    The gateway passes on the text of HBase's exceptions, not always with their class: of a table that does not
+    exist it may say its name alone.
+    """
     told = str(error.message or "")
     first = told.splitlines()[0] if told else ""
-    if "TableNotFoundException" in told or "was not found" in told:
-        return NotInLake(f"HBase has no such table: {first}")
-    if "NoSuchColumnFamily" in told or "Column family" in told:
+    name = getattr(subject, "qualifier", subject)
+    table = name.decode() if isinstance(name, bytes) else ""
+    absent = told == table or re.match(rf"Failed \d+ actions?: {re.escape(table)}: ", told)
+    if "TableNotFoundException" in told or (table and absent):
+        return NotInLake(f"HBase has no such table: {first}.")
+    if "NoSuchColumnFamilyException" in told:
         return UsageError(f"HBase's table has no such column group: {first}")
+    if any(name in told for name in ("TableExistsException", "TableNotEnabledException")):
+        return Unavailable(f"HBase refused: {first}.", "Somebody else makes or drops the table; try again.")
     return None

@@ -26,10 +26,10 @@ Cells = tuple[bytes | None, ...]
 class RowStore(Protocol):
     """Tables of rows sorted by key (bytes), each row a few cells, a cell a column group.
 
-    Methods are blocking and may be called from any thread, and after a fork. Connections are pooled: each is
-    used by one thread at a time. A broken connection is discarded and the call is tried again on a new one,
-    for as long as the store's patience (or `sodalake.lake.rows.within`) allows, before `Unavailable` is
-    raised. A store can be pickled; the copy opens its own connections.
+    Methods are blocking and may be called from any thread, and after a fork. Connections are pooled: each
+    is used by one thread at a time. A broken connection is discarded and the call is tried again on a new
+    one, for as long as the store's patience (or `sodalake.lake.rows.within`) allows, before `Unavailable`
+    is raised. A store can be pickled; the copy opens its own connections.
 
     Every method raises `NotInLake` for a table that does not exist, `UsageError` for a group the table does
     not have and for keys and cells beyond the limits, and `Unavailable` when the back end does not answer.
@@ -80,16 +80,17 @@ class RowStore(Protocol):
     def put_many(self, table: str, rows: Iterable[tuple[bytes, Mapping[str, bytes]]]) -> None:
         """Write cells; cells of a row that are not named stay. Durable when it returns.
 
-        The rows of an iterator are written in batches as they come, so memory stays bounded; of two rows with
-        the same key the later wins. After an error some of the rows are written.
+        The rows of an iterator are written in batches as they come, so memory stays bounded; of two rows
+        with the same key the later wins. After an error some of the rows are written.
         """
 
     def check_and_put(self, table: str, key: bytes, group: str, expected: bytes | None, value: bytes) -> bool:
-        """Write one cell if it holds `expected` (None: if it does not exist), atomically; say whether it did.
+        """Write one cell if it holds `expected` (None: if it does not exist), atomically; say whether it
+        did.
 
         An empty cell counts as one that does not exist: HBase's check cannot tell them apart. If the
-        connection broke while the store was answering, a cell that holds `value` by then is taken as written
-        by this call, so writers that race should write values of their own (a token).
+        connection broke while the store was answering, a cell that holds `value` by then is taken as
+        written by this call, so writers that race should write values of their own (a token).
         """
 
     def delete_many(self, table: str, keys: Sequence[bytes]) -> None:

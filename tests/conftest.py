@@ -1,0 +1,129 @@
+"""What several rooms' tests need: real alerts, a real cluster, and the rule that CI skips nothing.
+
+The cluster is started when the first test asks for it, once a run, and stopped at the end. To use one that runs
+already, and leave it running: ``SODALAKE_TEST_CLUSTER=FOLDER pytest``.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import hypothesis
+import pytest
+
+from sodalake.lake.cluster import Cluster
+from sodalake.lake.cluster.jars import fetch_jars, require_java
+from sodalake.lake.errors import ConfigurationError
+from sodalake.lake.rows import open_rows
+
+ROOT = Path(__file__).parents[1]
+IN_CI = os.environ.get("CI", "").lower() == "true"
+
+# Machines that run tests are busy: how long an example takes says nothing.
+hypothesis.settings.register_profile("sodalake", deadline=None, derandomize=IN_CI, print_blob=True)
+hypothesis.settings.load_profile("sodalake")
+
+# ---------------------------------------------------------------------- nothing is skipped in CI
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def _must_run(report: Report) -> Report:
+    if IN_CI and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and in CI nothing may be: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _must_run((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _must_run((yield))
+
+
+# ---------------------------------------------------------------------- data
+
+
+@pytest.fixture(scope="session")
+def real_alerts() -> Path:
+    """The folder of real alerts that developers have beside the repository."""
+    folder = ROOT.parent / "shared" / "data" / "alerts"
+    if not folder.is_dir():
+        pytest.skip(f"REAL ALERTS NOT TESTED: {folder} is absent")
+    return folder
+
+
+# ---------------------------------------------------------------------- the cluster
+
+
+def _can_run_java() -> None:
+    try:
+        require_java()
+        fetch_jars()
+    except ConfigurationError as error:
+        pytest.skip(f"REAL HDFS AND HBASE NOT TESTED: {error}")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A running cluster, shared by the whole run. Break nothing in it: see `own_cluster`."""
+    _can_run_java()
+    given = os.environ.get("SODALAKE_TEST_CLUSTER")
+    running = Cluster(Path(given) if given else tmp_path_factory.mktemp("cluster"))
+    try:
+        running.up()
+        yield running
+    finally:
+        if not given:
+            running.destroy()
+
+
+@pytest.fixture(scope="session")
+def own_cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """A running cluster in which processes may be killed; each test starts again what it ended.
+
+    It is the run's own cluster, or a second one when the first was given from outside.
+    """
+    if not os.environ.get("SODALAKE_TEST_CLUSTER"):
+        yield request.getfixturevalue("cluster")
+        return
+    _can_run_java()
+    running = Cluster(tmp_path_factory.mktemp("own_cluster"))
+    try:
+        running.up()
+        yield running
+    finally:
+        running.destroy()
+
+
+@pytest.fixture
+def hdfs_url(cluster: Cluster) -> Iterator[str]:
+    """The URL of a new folder in HDFS, removed at the end."""
+    import hdfs_native
+
+    folder = f"/tests/{uuid.uuid4().hex[:12]}"
+    client = hdfs_native.Client(cluster.hdfs_url)
+    client.mkdirs(folder, create_parent=True)
+    yield f"{cluster.hdfs_url}{folder}"
+    client.delete(folder, recursive=True)
+
+
+@pytest.fixture
+def hbase_url(cluster: Cluster) -> Iterator[str]:
+    """The URL of a row store in HBase without tables; those that the test makes are dropped at the end."""
+    url = cluster.rows_url(f"test-{uuid.uuid4().hex[:12]}")
+    yield url
+    rows = open_rows(url)
+    for table in rows.tables():
+        rows.drop(table)
+    rows.close()
