@@ -122,7 +122,7 @@ def flatten(table: pa.Table, survey: Survey) -> pa.Table:
             continue
         if pa.types.is_map(kind):
             for column in survey.columns:
-                if column.path.startswith(path + "."):
+                if column.path.startswith(path + ".") and _is_scalar(_kind_at(table.schema, column.path)):
                     found[column.path] = _at(table, column.path)
         else:
             found[path] = _at(table, path)
@@ -169,7 +169,7 @@ def essentials(table: pa.Table, survey: Survey) -> Essentials:
     alert_ids, lost = _id_texts(_required(table, ids.alert, "alert id", survey), ids.none)
     object_ids = None
     for path in (ids.object, *(other.path for other in ids.object_otherwise)):
-        if _has(table.schema, path):
+        if _kind_at(table.schema, path) is not None:
             texts, _ = _id_texts(_at(table, path), ids.none)
             object_ids = texts if object_ids is None else pc.coalesce(object_ids, texts)
     if object_ids is None:
@@ -217,6 +217,12 @@ def _is_carried(path: str, kind: pa.DataType, survey: Survey) -> bool:
             column.path.startswith(path + ".") and not survey.leaves_out(column.path)
             for column in survey.columns
         )
+    return _is_scalar(kind)
+
+
+def _is_scalar(kind: pa.DataType | None) -> bool:
+    if kind is None:
+        return False
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return not (
@@ -228,10 +234,11 @@ def _is_carried(path: str, kind: pa.DataType, survey: Survey) -> bool:
     )
 
 
-def _has(schema: pa.Schema, path: str) -> bool:
+def _kind_at(schema: pa.Schema, path: str) -> pa.DataType | None:
+    """The type of what stands at a source path, or None where nothing can."""
     first, *rest = path.split(".")
     if first not in schema.names:
-        return False
+        return None
     kind = schema.field(first).type
     for name in rest:
         if pa.types.is_map(kind):
@@ -239,8 +246,8 @@ def _has(schema: pa.Schema, path: str) -> bool:
         elif pa.types.is_struct(kind) and kind.get_field_index(name) >= 0:
             kind = kind.field(name).type
         else:
-            return False
-    return True
+            return None
+    return kind
 
 
 def _at(table: pa.Table, path: str) -> pa.ChunkedArray:
@@ -256,7 +263,7 @@ def _at(table: pa.Table, path: str) -> pa.ChunkedArray:
 
 
 def _required(table: pa.Table, path: str, what: str, survey: Survey) -> pa.ChunkedArray:
-    if not _has(table.schema, path):
+    if _kind_at(table.schema, path) is None:
         raise UsageError(
             f"The file has no column {path}, where survey {survey.name} has its {what}.",
             f"Is it a file of another survey? It has: {_some(table.schema)}.",

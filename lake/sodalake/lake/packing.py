@@ -21,9 +21,9 @@ new number; old rows stay as they are. Rows of several schemas are unified by na
 
 - integers widen to the larger, float and double to double, an integer below 64 bits and a float to double;
 - a 64-bit integer and a float have no common type that keeps both an id's last digit and a fraction. If the
-  integer column says it is exact (field metadata ``exact``, which `sodalake.lake.flatten` sets on every
-  integer column that the survey declares), it stays int64, and a float joins it as its whole number, or as
-  null where it has none. Otherwise both become text, which loses nothing;
+  integer column says it is exact (field metadata ``exact``, which `sodalake.lake.flatten` sets on columns that
+  the survey declares ``long``), it stays int64, and a float joins it where it is a whole number that doubles
+  tell apart, else as null. Otherwise both become text, which loses nothing;
 - whatever else does not fit together (text and number, time and number) becomes text;
 - a column which a row's schema does not have is null.
 """
