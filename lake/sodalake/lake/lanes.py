@@ -376,6 +376,10 @@ class FastLane:
                         total[name] = total.get(name, 0) + value
         return total
 
+    def addresses(self) -> set[str]:
+        """Return the addresses of the workers that hold a reader now."""
+        return {slot.address for slot in self._slots if slot.actor is not None}
+
     async def close(self) -> None:
         """Let go of the actors."""
         for task in self._tasks:
