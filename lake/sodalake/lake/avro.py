@@ -23,6 +23,9 @@ date, time-millis, time-micros        date32, time32, time64
 decimal, uuid                         decimal, string
 ===================================== ===============================================================
 
+A file that ends between two blocks is whole as far as Avro knows: it has no count of its records. Any other
+cut, and a block whose end mark is not where its length says, is `Damaged`.
+
 Reading streams: a batch of records at a time becomes columns, and a row group is written when its batches
 have `ROW_GROUP_BYTES`. Memory is bounded by that, whatever the file's size.
 """
@@ -407,8 +410,10 @@ def _double(value: Any) -> float | None:
 
 
 def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
     if isinstance(value, bytes):
         return value.decode("latin-1")
-    return json.dumps(value, default=str, ensure_ascii=False)
+    if isinstance(value, dict | list | bool):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    return str(value)
