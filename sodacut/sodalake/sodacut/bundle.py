@@ -88,7 +88,7 @@ def _identify(header: Header, alert: AlertStamps) -> None:
     header.set("ALERTID", alert.alert_id)
     header.set("OBJECTID", alert.object_id)
     if math.isfinite(alert.time):
-        header.set("ALERTTIM", alert.time, "[d] time of the alert, in the survey's own scale")
+        header.set("ALERTTIM", alert.time, "[d] time, in the survey's own scale")
 
 
 def _extension_header(data: bytes, hdu: Hdu, number: int, kind: str, alert: AlertStamps) -> Header:

@@ -122,7 +122,7 @@ def _wcs(header: Header, keywords: set[str], first: str, second: str) -> Any:
 
             full = AstropyHeader.fromstring(b"".join(header.cards))
             full["CTYPE1"], full["CTYPE2"] = first, second
-            return WCS(full, naxis=2, fix=False)
+            return _invertible(WCS(full, naxis=2, fix=False))
         wcs = WCS(naxis=2)
         inner = wcs.wcs
         inner.ctype = [first, second]
@@ -138,10 +138,25 @@ def _wcs(header: Header, keywords: set[str], first: str, second: str) -> Any:
         if "LATPOLE" in keywords:
             inner.latpole = _real(header, "LATPOLE")
         inner.set()
+        return _invertible(wcs)
     except (WcsError, ValueError) as error:
         raise Damaged(
-            f"The sky coordinates in the stamp's header cannot be used: {str(error).splitlines()[-1]}"
+            f"The sky coordinates in the stamp's header cannot be used: {_last_line(error)}."
         ) from error
+
+
+def _last_line(error: Exception) -> str:
+    return next(
+        (line for line in reversed(str(error).splitlines()) if line.strip()), "no reason given"
+    ).strip()
+
+
+def _invertible(wcs: Any) -> Any:
+    """The same, or ValueError for a matrix that flattens the sky: wcslib would answer NaN, or nonsense."""
+    matrix = wcs.pixel_scale_matrix
+    rows = np.linalg.norm(matrix, axis=1)
+    if not abs(np.linalg.det(matrix)) > 1e-12 * rows[0] * rows[1] > 0:
+        raise ValueError("the matrix is singular.")
     return wcs
 
 

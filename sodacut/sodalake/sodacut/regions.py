@@ -88,9 +88,12 @@ class Circle:
 
     def holds(self, points: Directions) -> NDArray[np.bool_]:
         """Whether each direction lies in the region."""
-        apart = points - directions(self.lon, self.lat)
-        # Chords keep their digits for small circles, where cosines lose them.
-        inside: NDArray[np.bool_] = (apart**2).sum(axis=1) <= 4 * math.sin(math.radians(self.radius) / 2) ** 2
+        # Chords keep their digits for small caps, where cosines lose them; a large cap is all but a small one.
+        small = self.radius <= 90
+        centre = directions(self.lon, self.lat) * (1 if small else -1)
+        chords = ((points - centre) ** 2).sum(axis=1)
+        limit = 4 * math.sin(math.radians(self.radius if small else 180 - self.radius) / 2) ** 2
+        inside: NDArray[np.bool_] = chords <= limit if small else chords >= limit
         return inside
 
 

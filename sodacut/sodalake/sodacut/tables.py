@@ -1,9 +1,10 @@
 """Stamps as numbers: JSON arrays for people and scripts, Arrow for bulk.
 
-**JSON.** A stamp is a list of rows, row 0 first as in FITS. Each number is the shortest text that gives the
-same float32 again (parse it, store it as float32: the archive's pixel, bit for bit); NaN and infinities,
-which JSON does not have, are ``null``. Arrow's kernels print the numbers: 0.4 ms for 63 × 63, against 2.1 ms
-by `json.dumps`, and 40 kB against 78.
+**JSON.** A stamp is a list of rows, row 0 first as in FITS. Numbers are written so that a parser gets the
+pixel's very value back, as a double or as float32; NaN and infinities, which JSON does not have, are
+``null``. pydantic's serialiser prints 63 × 63 in 0.23 ms, `json.dumps` in 2.0. (Arrow's kernels print the
+shortest text of a float32: half the bytes, but 0.40 ms, and read as doubles the numbers are not quite the
+pixels.)
 
 **Arrow.** One row a stamp, pixels flattened row by row in one float32 buffer that all stamps of a batch
 share: they are byte-swapped straight into it, and no Python object is made for a pixel.
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from pydantic_core import to_json
 
 from sodalake.lake.alerts import AlertStamps
 from sodalake.lake.errors import Damaged
@@ -73,14 +74,7 @@ def json_array(pixels: Pixels) -> bytes:
     bytes
         ASCII, without blanks; ``null`` for NaN and infinities.
     """
-    height, width = pixels.shape
-    flat = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("=")).ravel()
-    numbers = pa.array(flat, mask=~np.isfinite(flat))
-    texts = pc.fill_null(pc.cast(numbers, pa.string()), "null")
-    rows = pc.binary_join(_lists(height, width, texts), ",")
-    image = pc.binary_join(_lists(1, height, rows), "],[")
-    joined: bytes = image[0].as_buffer().to_pybytes()
-    return b"[[" + joined + b"]]"
+    return to_json(pixels.tolist(), inf_nan_mode="null")
 
 
 def stamp_batch(alerts: Sequence[AlertStamps], kinds: Sequence[str], *, fits: bool = False) -> Any:
@@ -169,8 +163,3 @@ class _Batch:
         if fits:
             columns.append(pa.array(self.stored, pa.binary()))
         return pa.record_batch(columns, schema=stamp_schema(fits=fits))
-
-
-def _lists(count: int, length: int, items: Any) -> Any:
-    """`count` lists of `length` items each."""
-    return pa.ListArray.from_arrays(pa.array(np.arange(0, count * length + 1, length, dtype=np.int32)), items)
