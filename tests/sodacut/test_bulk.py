@@ -55,7 +55,7 @@ def test_neighbours_are_read_together(archive: Archive, reader: Reader) -> None:
     before = reader.files.reads
     batch = stamp_table(reader, "ztf", ids(archive, list(range(42))), KINDS)
     assert batch.num_rows == 42 * 3
-    assert reader.files.reads - before == 3  # a column each
+    assert reader.files.reads - before <= 3  # 126 stamps; at most a read a column
 
 
 def test_nothing_asked_is_an_empty_table(reader: Reader) -> None:

@@ -177,7 +177,11 @@ def bulk(stage: Stage) -> list[Figure]:
     figures = []
     with (
         _cluster(
-            n_workers=_WORKERS, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
+            n_workers=_WORKERS,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
         ) as cluster,
         _client(cluster) as client,
     ):

@@ -201,11 +201,11 @@ class Answer:
                 self._pending = data[at:]
                 return False
             size = int(data[at:end].split(b";")[0], 16)
-            at = end + 2
+            line, at = at, end + 2
             if size == 0:
                 # Trailers are not used here: the last chunk is followed by an empty line.
                 if len(data) < at + 2:
-                    self._pending = data[end - 1 :]
+                    self._pending = data[line:]
                     return False
                 self.whole = True
                 return True
