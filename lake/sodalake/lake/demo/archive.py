@@ -29,9 +29,10 @@ from sodalake.lake.demo.rubin import RUBIN, rubin_stamps, rubin_table
 from sodalake.lake.demo.stamps import Studio
 from sodalake.lake.demo.visits import Visit, rubin_visits, ztf_visits
 from sodalake.lake.demo.ztf import ZTF, ztf_stamps, ztf_table
-from sodalake.lake.files import as_url, join, write_whole
+from sodalake.lake.errors import FileGone
+from sodalake.lake.files import as_url, join, read_bytes, write_whole
 
-__all__ = ["LAST_NIGHT", "DemoFile", "write_demo_archive"]
+__all__ = ["LAST_NIGHT", "DemoFile", "put", "write_demo_archive"]
 
 LAST_NIGHT: Final = datetime.date(2026, 3, 12)
 """The demo's last night, two days after the real Rubin alerts that go with it."""
@@ -166,8 +167,18 @@ def _write(root: str, plan: _Plan, seed: int, night: datetime.date, table: pa.Ta
         store_schema=False,
     )
     content = sink.getvalue()
-    write_whole(url, content)
+    put(url, content)
     return DemoFile(survey, url, night, table.num_rows, len(content))
+
+
+def put(url: str, content: bytes) -> None:
+    """Write a file, unless it is there already: a file that is touched would be indexed again."""
+    try:
+        if read_bytes(url) == content:
+            return
+    except FileGone:
+        pass
+    write_whole(url, content)
 
 
 def _leaves(schema: pa.Schema) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from typing import Final
 
-from sodalake.lake.demo.archive import LAST_NIGHT, write_demo_archive
-from sodalake.lake.files import as_url, join, write_whole
+from sodalake.lake.demo.archive import LAST_NIGHT, put, write_demo_archive
+from sodalake.lake.files import as_url, join
 from sodalake.lake.ingest import IngestReport, Progress, ingest
 
 __all__ = ["DEMO_SURVEYS", "make_demo_lake", "real_alerts"]
@@ -73,7 +73,7 @@ def make_demo_lake(
         if real:
             paths.append(join(root, "real", survey))
             for name, content in real_alerts(survey):
-                write_whole(join(paths[-1], name), content)
+                put(join(paths[-1], name), content)
         reports.append(_ingested(folder, survey, paths, rows, workers, told(f"indexing {survey}")))
     return reports
 

@@ -89,6 +89,8 @@ def ztf_visits(rng: np.random.Generator, nights: Sequence[datetime.date], fields
         for number_of_field in range(fields):
             wanted, wants_i, start = rng.random() < 0.38, rng.random() < 0.12, rng.uniform(0.13, 0.48)
             gap, jitter = rng.uniform(0.02, 0.05), rng.lognormal(0.0, 0.07, 3)
+            if number_of_field == DEEP_FIELD:  # a spring field, up in the evening
+                start = 0.13 + 0.4 * (start - 0.13)
             if not (clear and wanted):
                 continue
             for turn, band in enumerate(("g", "r", "i") if wants_i else ("g", "r")):

@@ -41,7 +41,7 @@ def object_id(curve: Curve, visit: Visit) -> str:
     """Return the objectId; what moves is another object in each visit."""
     thing = curve.sky_object
     number = thing.number + (10_000_000 * (visit.number + 1) if thing.kind is Kind.ASTEROID else 0)
-    number = number * 5_435_817_643 % 26**7  # one to one, and neighbours do not look alike
+    number = (number + 21_701) * 5_435_817_643 % 26**7  # one to one, and neighbours do not look alike
     letters = ""
     for _ in range(7):
         number, letter = divmod(number, 26)
