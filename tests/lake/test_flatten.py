@@ -12,8 +12,9 @@ import pytest
 from sodalake.lake.errors import UsageError
 from sodalake.lake.flatten import Skipped, essentials, flatten, needed_columns
 from sodalake.lake.keys import object_keys, parse_object_key
-from sodalake.lake.packing import EXACT, Packing, unpack
+from sodalake.lake.packing import Packing, unpack
 from sodalake.lake.survey import load_survey, parse_survey
+from sodalake.lake.widening import EXACT
 
 ZTF = load_survey("ztf")
 LSST = load_survey("lsst")

@@ -4,24 +4,7 @@ An Avro file has no index: to reach a stamp, all records before it must be read.
 place. The writer here makes that place the best one: stamp columns are not compressed (they are gzip, or
 noise) and have no dictionary, so a stamp in the file is its own bytes; everything else is zstd.
 
-Avro carries its schema in its header. Types become Arrow's as they stand:
-
-===================================== ===============================================================
-Avro                                  Arrow
-===================================== ===============================================================
-null, boolean, int, long, float,      null, bool, int32, int64, float, double, string
-double, string
-bytes, fixed                          binary
-enum                                  string
-record, array, map                    struct, list, map
-union of null and one type            that type, nullable
-union of several number types         the widest of them; text where a long meets a float, which would
-                                      lose its last digits
-any other union                       text: strings as they are, the rest as JSON
-timestamp-millis, -micros, -nanos     timestamp of that unit, UTC (``local-``: no zone)
-date, time-millis, time-micros        date32, time32, time64
-decimal, uuid                         decimal, string
-===================================== ===============================================================
+Types become Arrow's as `sodalake.lake.avrotypes` says.
 
 A file that ends between two blocks is whole as far as Avro knows: it has no count of its records. Any other
 cut, and a block whose end mark is not where its length says, is `Damaged`.
@@ -34,9 +17,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -46,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fastavro.schema import SchemaParseException, UnknownType
 
+from sodalake.lake.avrotypes import Prepare, arrow_types
 from sodalake.lake.errors import Damaged, UsageError
 
 __all__ = ["ROW_GROUP_BYTES", "Converted", "arrow_schema", "avro_files_to_parquet", "avro_to_parquet"]
@@ -60,32 +43,6 @@ _DAMAGE = (
     ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, ArithmeticError, MemoryError,
     StopIteration, RuntimeError, zlib.error, cramjam.DecompressionError, SchemaParseException, UnknownType,
 )  # fmt: skip
-
-_PRIMITIVES: dict[str, pa.DataType] = {
-    "null": pa.null(),
-    "boolean": pa.bool_(),
-    "int": pa.int32(),
-    "long": pa.int64(),
-    "float": pa.float32(),
-    "double": pa.float64(),
-    "bytes": pa.binary(),
-    "string": pa.string(),
-}
-_LOGICAL: dict[tuple[str, str], pa.DataType] = {
-    ("long", "timestamp-millis"): pa.timestamp("ms", "UTC"),
-    ("long", "timestamp-micros"): pa.timestamp("us", "UTC"),
-    ("long", "local-timestamp-millis"): pa.timestamp("ms"),
-    ("long", "local-timestamp-micros"): pa.timestamp("us"),
-    ("long", "timestamp-nanos"): pa.timestamp("ns", "UTC"),
-    ("long", "local-timestamp-nanos"): pa.timestamp("ns"),
-    ("int", "date"): pa.date32(),
-    ("int", "time-millis"): pa.time32("ms"),
-    ("long", "time-micros"): pa.time64("us"),
-    ("string", "uuid"): pa.string(),
-}
-_NUMBERS = {"int", "long", "float", "double"}
-
-_Prepare = Callable[[Any], Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +65,7 @@ def arrow_schema(source: IO[bytes], name: str = "Avro file") -> pa.Schema:
         Its records are no records, or contain themselves.
     """
     with _buffered(source) as file:
-        schema, _ = _types(_open(file, name).writer_schema, name)
+        schema, _ = arrow_types(_open(file, name).writer_schema, name)
     return schema
 
 
@@ -175,7 +132,7 @@ def avro_files_to_parquet(
         for name, source in sources:
             with _buffered(source) as file:
                 reader = _open(file, name)
-                found, prepare = _types(reader.writer_schema, name)
+                found, prepare = arrow_types(reader.writer_schema, name)
                 if writer is None or schema is None:
                     schema, writer = found, _writer(sink, found)
                 elif not found.equals(schema):
@@ -220,7 +177,7 @@ def _open(source: IO[bytes], name: str) -> Any:
         raise Damaged(f"{name} is not an Avro file, or its header is damaged: {problem}.") from problem
 
 
-def _batches(reader: Any, schema: pa.Schema, prepare: _Prepare, name: str) -> Iterator[pa.RecordBatch]:
+def _batches(reader: Any, schema: pa.Schema, prepare: Prepare, name: str) -> Iterator[pa.RecordBatch]:
     """Records as columns, `_BATCH_ROWS` at a time."""
     struct = pa.struct(list(schema))
     done = 0
@@ -294,126 +251,3 @@ def _write(writer: pq.ParquetWriter, group: list[pa.RecordBatch], schema: pa.Sch
     table = pa.Table.from_batches(group, schema)
     writer.write_table(table, row_group_size=table.num_rows)
     return 1
-
-
-def _types(parsed: Any, name: str) -> tuple[pa.Schema, _Prepare]:
-    kind, prepare = _Schema(name).convert(parsed, (), "")
-    if not pa.types.is_struct(kind):
-        raise UsageError(f"{name} does not hold records, but {kind}.", "Alerts are records.")
-    return pa.schema(list(kind)), prepare
-
-
-class _Schema:
-    """Turns an Avro schema into an Arrow type, and a function that prepares a record for it (None: as it
-    is)."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._named: dict[str, Any] = {}
-
-    def convert(self, avro: Any, inside: tuple[str, ...], space: str) -> tuple[pa.DataType, _Prepare]:
-        if isinstance(avro, list):
-            return self._union(avro, inside, space)
-        if isinstance(avro, str):
-            if avro in _PRIMITIVES:
-                return _PRIMITIVES[avro], None
-            full = avro if avro in self._named else f"{space}.{avro}"
-            if full in inside:
-                raise UsageError(
-                    f"In {self._name} the record {full} contains itself.", "Parquet has no such type."
-                )
-            if full not in self._named:
-                raise Damaged(f"The schema of {self._name} names a type {avro} that it does not define.")
-            return self.convert(self._named[full], inside, space)
-        kind = avro["type"]
-        if isinstance(kind, dict | list):
-            return self.convert(kind, inside, space)
-        if "name" in avro:
-            space = avro.get("namespace", avro["name"].rpartition(".")[0] or space)
-            full = avro["name"] if "." in avro["name"] or not space else f"{space}.{avro['name']}"
-            self._named[full] = avro
-            inside = (*inside, full)
-        logical = avro.get("logicalType")
-        if kind in ("record", "error"):
-            return self._record(avro, inside, space)
-        if kind == "array":
-            items, prepare = self.convert(avro["items"], inside, space)
-            return pa.list_(pa.field("element", items)), _each(prepare)
-        if kind == "map":
-            values, prepare = self.convert(avro["values"], inside, space)
-            return pa.map_(pa.string(), values), _each_value(prepare)
-        if kind == "enum":
-            return pa.string(), None
-        if logical == "decimal" and kind in ("bytes", "fixed"):
-            return pa.decimal128(avro["precision"], avro.get("scale", 0)), None
-        if kind == "fixed":
-            return pa.binary(), None
-        if (kind, logical) in _LOGICAL:
-            return _LOGICAL[kind, logical], _text if logical == "uuid" else None
-        return self.convert(kind, inside, space)
-
-    def _record(self, avro: Any, inside: tuple[str, ...], space: str) -> tuple[pa.DataType, _Prepare]:
-        fields: list[pa.Field] = []
-        prepared: dict[str, Callable[[Any], Any]] = {}
-        for field in avro["fields"]:
-            kind, prepare = self.convert(field["type"], inside, space)
-            if pa.types.is_struct(kind) and kind.num_fields == 0:
-                continue  # Parquet has no empty struct, and it says nothing
-            fields.append(pa.field(field["name"], kind))
-            if prepare is not None:
-                prepared[field["name"]] = prepare
-        return pa.struct(fields), _each_field(prepared)
-
-    def _union(
-        self, branches: list[Any], inside: tuple[str, ...], space: str
-    ) -> tuple[pa.DataType, _Prepare]:
-        others = [branch for branch in branches if branch != "null"]
-        if not others:
-            return pa.null(), None
-        if len(others) == 1:
-            return self.convert(others[0], inside, space)
-        if all(isinstance(branch, str) and branch in _NUMBERS for branch in others):
-            if "float" not in others and "double" not in others:
-                return pa.int64(), None
-            if "long" not in others:
-                return pa.float64(), _double
-        return pa.string(), _text
-
-
-def _each(prepare: _Prepare) -> _Prepare:
-    if prepare is None:
-        return None
-    return lambda values: None if values is None else [prepare(value) for value in values]
-
-
-def _each_value(prepare: _Prepare) -> _Prepare:
-    """Arrow takes a map as pairs."""
-    if prepare is None:
-        return lambda values: None if values is None else list(values.items())
-    return lambda values: None if values is None else [(key, prepare(value)) for key, value in values.items()]
-
-
-def _each_field(prepared: Mapping[str, Callable[[Any], Any]]) -> _Prepare:
-    if not prepared:
-        return None
-
-    def prepare(record: Any) -> Any:
-        if record is None:
-            return None
-        return record | {name: function(record[name]) for name, function in prepared.items()}
-
-    return prepare
-
-
-def _double(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, bytes):
-        return value.decode("latin-1")
-    if isinstance(value, dict | list | bool):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    return str(value)

@@ -34,8 +34,8 @@ import pyarrow.compute as pc
 
 from sodalake.lake.errors import UsageError
 from sodalake.lake.keys import LONGEST_ID, TIME_LIMIT, alert_key
-from sodalake.lake.packing import EXACT
 from sodalake.lake.survey import Datatype, Survey
+from sodalake.lake.widening import EXACT
 
 __all__ = ["Essentials", "Skipped", "essentials", "flatten", "needed_columns"]
 

@@ -17,21 +17,13 @@ the rest        texts                   UTF-8, one after the other, in the order
 =============== ======================= ====================================================================
 
 A null's bytes are zeros, so that the row store's compression removes them. A new column is a new schema and a
-new number; old rows stay as they are. Rows of several schemas are unified by name (`unified_schema`):
-
-- integers widen to the larger, float and double to double, an integer below 64 bits and a float to double;
-- a 64-bit integer and a float have no common type that keeps both an id's last digit and a fraction. If the
-  integer column says it is exact (field metadata ``exact``, which `sodalake.lake.flatten` sets on columns that
-  the survey declares ``long``), it stays int64, and a float joins it where it is a whole number that doubles
-  tell apart, else as null. Otherwise both become text, which loses nothing;
-- whatever else does not fit together (text and number, time and number) becomes text;
-- a column which a row's schema does not have is null.
+number; old rows stay as they are, and `sodalake.lake.widening` unifies rows of several schemas by name.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,11 +32,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sodalake.lake.errors import Damaged, UsageError
+from sodalake.lake.widening import EXACT, is_exact, unify, widened
 
-__all__ = ["EXACT", "Packing", "unified_schema", "unpack"]
-
-EXACT = b"exact"
-"""Key of the field metadata of an integer column whose every digit counts."""
+__all__ = ["Packing", "unified_schema", "unpack"]
 
 _ROWS_AT_ONCE = 8192  # heads of 8192 rows × 1 kB stay near the cache; larger blocks pack no faster
 
@@ -85,7 +75,11 @@ class Packing:
         self.schema = schema.remove_metadata()
         self.number = number
         self.index = {name: position for position, name in enumerate(schema.names)}
+        # a Field and a DataType are made anew each time a schema is asked for one
+        self.fields = list(self.schema)
+        self.types = [field.type for field in self.fields]
         self.texts = [position for position, field in enumerate(schema) if pa.types.is_string(field.type)]
+        self.text_rank = {position: rank for rank, position in enumerate(self.texts)}
         booleans = [position for position, field in enumerate(schema) if pa.types.is_boolean(field.type)]
         self.bit_of = {position: len(schema) + rank for rank, position in enumerate(booleans)}
         self.bits = len(schema) + len(booleans)
@@ -119,7 +113,7 @@ class Packing:
     def to_json(self) -> str:
         """Return the schema as JSON, to be stored in the lake beside its number."""
         columns = [
-            [field.name, str(field.type)] + (["exact"] if _exact(field) else []) for field in self.schema
+            [field.name, str(field.type)] + (["exact"] if is_exact(field) else []) for field in self.schema
         ]
         return json.dumps({"number": self.number, "columns": columns}, ensure_ascii=False)
 
@@ -252,32 +246,22 @@ def unpack(
     for number in used:
         members = np.flatnonzero(numbers == number)
         part = _unpack_one([cells[row] for row in members.tolist()], packings[number], schema.names, skip)
-        parts.append(_cast_table(part, schema))
+        parts.append(widened(part, schema))
         order.append(members)
     together = pa.concat_tables(parts)
     back = np.argsort(np.concatenate(order), kind="stable")
     return together.take(pa.array(back)).combine_chunks()
 
 
-def unified_schema(packings: Sequence[Packing] | Any, columns: Sequence[str] | None = None) -> pa.Schema:
-    """Return the schema that rows of all these packings have together (see the module's rules).
+def unified_schema(packings: Iterable[Packing], columns: Sequence[str] | None = None) -> pa.Schema:
+    """Return the schema that rows of all these packings have together (`sodalake.lake.widening`).
 
     Parameters
     ----------
-    packings
-        Any iterable of packings.
     columns
         As in `unpack`.
     """
-    packings = list(packings)
-    fields: dict[str, pa.Field] = {}
-    for packing in packings:
-        for field in packing.schema:
-            known = fields.get(field.name)
-            fields[field.name] = field if known is None else _common(known, field)
-    if columns is None:
-        return pa.schema(list(fields.values()))
-    return pa.schema([fields.get(name, pa.field(name, pa.null())) for name in columns])
+    return unify((packing.schema for packing in packings), columns)
 
 
 def _width(kind: pa.DataType) -> int:
@@ -287,10 +271,6 @@ def _width(kind: pa.DataType) -> int:
     if pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return 0
     return int(kind.bit_width) // 8
-
-
-def _exact(field: pa.Field) -> bool:
-    return field.metadata is not None and EXACT in field.metadata
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:
@@ -339,31 +319,28 @@ def _unpack_one(cells: Sequence[bytes], packing: Packing, columns: Sequence[str]
         raise _wrong_length(packing)
     head = np.frombuffer(joined, np.uint8).reshape(rows, packing.head_bytes)
     wanted = [packing.index[name] for name in columns if name in packing.index]
-    validity = _Bitmaps(head, wanted)
-    values = _Bitmaps(head, [packing.bit_of[position] for position in wanted if position in packing.bit_of])
-    fixed = _transposed(head, packing, wanted)
-    texts = _Texts(cells, head, packing, tail, [position for position in wanted if position in packing.texts])
-    arrays: list[pa.Array] = []
-    fields: list[pa.Field] = []
+    values = _values(head, packing, wanted)
+    values |= _texts(
+        cells, head, packing, tail, [position for position in wanted if position in packing.text_rank]
+    )
+    booleans = [position for position in wanted if position in packing.bit_of]
+    bitmaps, nulls = _bitmaps(head, wanted + [packing.bit_of[position] for position in booleans])
+    for rank, position in enumerate(booleans):
+        values[position] = [bitmaps[len(wanted) + rank]]
+    valid = dict(zip(wanted, zip(bitmaps, nulls, strict=True), strict=False))
+    fields = [
+        packing.fields[packing.index[name]] if name in packing.index else pa.field(name, pa.null())
+        for name in columns
+    ]
+    arrays = []
     for name in columns:
-        position = packing.index.get(name)
-        if position is None:
+        position = packing.index.get(name, -1)
+        if position not in values:
             arrays.append(pa.nulls(rows))
-            fields.append(pa.field(name, pa.null()))
             continue
-        field = packing.schema.field(position)
-        valid, nulls = validity.of(position)
-        if position in packing.bit_of:
-            bits, _ = values.of(packing.bit_of[position])
-            array = pa.Array.from_buffers(field.type, rows, [valid, bits], nulls)
-        elif position in texts.members:
-            array = texts.array(position, valid, nulls)
-        elif pa.types.is_null(field.type):
-            array = pa.nulls(rows)
-        else:
-            array = pa.Array.from_buffers(field.type, rows, [valid, fixed[position]], nulls)
-        arrays.append(array)
-        fields.append(field)
+        bitmap, missing = valid[position]
+        buffers = [bitmap if missing else None, *values[position]]
+        arrays.append(pa.Array.from_buffers(packing.types[position], rows, buffers, missing))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
@@ -374,30 +351,26 @@ def _wrong_length(packing: Packing) -> Damaged:
     )
 
 
-class _Bitmaps:
-    """Bits of many rows, turned into one Arrow bitmap a column in one go."""
-
-    def __init__(self, head: npt.NDArray[np.uint8], wanted: Sequence[int]) -> None:
-        self._rank = {bit: rank for rank, bit in enumerate(wanted)}
-        rows = len(head)
-        self._size = -(-rows // 8)
-        if not wanted:
-            return
-        where = np.asarray(wanted)
-        bits = (head[:, 2 + where // 8] >> (where % 8).astype(np.uint8)) & 1
-        self._nulls = (rows - bits.sum(axis=0, dtype=np.int64)).tolist()
-        self._buffer = pa.py_buffer(np.packbits(bits.T, axis=1, bitorder="little"))
-
-    def of(self, bit: int) -> tuple[pa.Buffer | None, int]:
-        rank = self._rank[bit]
-        return self._buffer.slice(rank * self._size, self._size), self._nulls[rank]
-
-
-def _transposed(head: npt.NDArray[np.uint8], packing: Packing, wanted: Sequence[int]) -> dict[int, pa.Buffer]:
-    """The values of the wanted fixed-width columns, a buffer each."""
+def _bitmaps(head: npt.NDArray[np.uint8], wanted: Sequence[int]) -> tuple[list[pa.Buffer], list[int]]:
+    """The wanted bits of all rows, as an Arrow bitmap a bit; and how many rows have it zero."""
+    if not wanted:
+        return [], []
     rows = len(head)
-    chosen = set(wanted)
-    buffers: dict[int, pa.Buffer] = {}
+    where = np.asarray(wanted)
+    bits = (head[:, 2 + where // 8] >> (where % 8).astype(np.uint8)) & 1
+    zeros = (rows - bits.sum(axis=0, dtype=np.int64)).tolist()
+    size = -(-rows // 8)
+    buffer = pa.py_buffer(np.packbits(bits.T, axis=1, bitorder="little"))
+    return [buffer.slice(start, size) for start in range(0, len(wanted) * size, size)], zeros
+
+
+def _values(
+    head: npt.NDArray[np.uint8], packing: Packing, wanted: Sequence[int]
+) -> dict[int, list[pa.Buffer]]:
+    """The values of the wanted fixed-width columns, a buffer each; texts and their lengths are not among them."""
+    rows = len(head)
+    chosen = set(wanted) - packing.text_rank.keys()
+    buffers: dict[int, list[pa.Buffer]] = {}
     for width, (start, members) in packing.groups.items():
         ranks = [rank for rank, position in enumerate(members) if position in chosen]
         if not ranks:
@@ -405,115 +378,49 @@ def _transposed(head: npt.NDArray[np.uint8], packing: Packing, wanted: Sequence[
         block = head[:, start : start + width * len(members)].view(f"<u{width}")
         picked = block.T if len(ranks) == len(members) else block.T[ranks]
         buffer = pa.py_buffer(np.ascontiguousarray(picked))
+        size = rows * width
         for place, rank in enumerate(ranks):
-            buffers[members[rank]] = buffer.slice(place * rows * width, rows * width)
+            buffers[members[rank]] = [buffer.slice(place * size, size)]
     return buffers
 
 
-class _Texts:
-    """Texts of many rows, gathered a column at a time.
+def _texts(
+    cells: Sequence[bytes], head: npt.NDArray[np.uint8], packing: Packing, tail: int, wanted: Sequence[int]
+) -> dict[int, list[pa.Buffer]]:
+    """Offsets and bytes of the wanted text columns; and every row's length is checked.
 
-    The tails of all rows are joined; a column's texts are then pieces of that, in increasing order. Taken as
-    a binary array of 2N-1 pieces (text, gap, text, …), every other one is wanted: one `take` copies them.
+    The tails of all rows, joined, are all texts row by row without a gap: one Arrow array. Taken in the order of
+    columns, it is all columns one after the other: one copy, in C.
     """
-
-    def __init__(
-        self,
-        cells: Sequence[bytes],
-        head: npt.NDArray[np.uint8],
-        packing: Packing,
-        tail: int,
-        wanted: Sequence[int],
-    ) -> None:
-        self.members = frozenset(wanted)
-        if not packing.texts:
-            if sum(map(len, cells)) != len(cells) * tail:
-                raise _wrong_length(packing)
-            return
-        start, members = packing.groups[4]
-        block = head[:, start : start + 4 * len(members)].view("<u4")
-        ranks = [rank for rank, position in enumerate(members) if position in packing.texts]
-        rows = len(cells)
-        # ends of all texts, row by row: each begins where the one before ends
-        ends = np.cumsum(block[:, ranks], dtype=np.int64).reshape(rows, len(ranks))
-        sizes = np.fromiter(map(len, cells), np.int64, rows) - tail
-        row_ends = np.cumsum(sizes)
-        if not np.array_equal(ends[:, -1], row_ends):
+    rows, count = len(cells), len(packing.text_rank)
+    if not count:
+        if sum(map(len, cells)) != rows * tail:
             raise _wrong_length(packing)
-        self._ends = ends
-        self._column = {position: place for place, position in enumerate(packing.texts)}
-        self._lengths = block[:, ranks]
-        self._rows = rows
-        self._joined = pa.py_buffer(b"".join([cell[tail:] for cell in cells])) if wanted else None
-
-    def array(self, position: int, valid: pa.Buffer | None, nulls: int) -> pa.Array:
-        place = self._column[position]
-        ends = self._ends[:, place]
-        lengths = self._lengths[:, place]
-        offsets = np.zeros(self._rows + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        if offsets[-1] >= 1 << 31:
-            raise UsageError("More than 2 GB of text in one column.", "Ask for fewer rows at a time.")
-        pieces = np.empty(2 * self._rows, np.int64)
-        pieces[0::2] = ends - lengths
-        pieces[1::2] = ends
-        array = pa.LargeBinaryArray.from_buffers(
-            pa.large_binary(), 2 * self._rows - 1, [None, pa.py_buffer(pieces), self._joined], 0
-        )
-        gathered = array.take(pa.array(np.arange(0, 2 * self._rows, 2)))
-        offset_buffer = pa.py_buffer(offsets.astype(np.int32))
-        return pa.StringArray.from_buffers(self._rows, offset_buffer, gathered.buffers()[2], valid, nulls)
-
-
-def _common(one: pa.Field, two: pa.Field) -> pa.Field:
-    """The field that holds the values of both."""
-    if one.type == two.type:
-        return one if _exact(one) or not _exact(two) else two
-    kinds = {one.type, two.type}
-    if pa.null() in kinds:
-        return two if pa.types.is_null(one.type) else one
-    integers = [field for field in (one, two) if pa.types.is_integer(field.type)]
-    floats = [field for field in (one, two) if pa.types.is_floating(field.type)]
-    if len(floats) == 2:
-        return pa.field(one.name, pa.float64())
-    if len(integers) == 2:
-        return _common_integer(one, two)
-    if integers and floats:
-        if _exact(integers[0]):
-            return integers[0].with_type(pa.int64())
-        if integers[0].type.bit_width < 64:
-            return pa.field(one.name, pa.float64())
-    if all(pa.types.is_timestamp(kind) for kind in kinds):
-        return pa.field(one.name, pa.timestamp("us"))
-    if pa.types.is_boolean(one.type) and integers:
-        return two
-    if pa.types.is_boolean(two.type) and integers:
-        return one
-    return pa.field(one.name, pa.string())
-
-
-def _common_integer(one: pa.Field, two: pa.Field) -> pa.Field:
-    exact = {EXACT: b"1"} if _exact(one) or _exact(two) else None
-    signed = pa.types.is_signed_integer(one.type), pa.types.is_signed_integer(two.type)
-    if signed[0] == signed[1]:
-        wider = one if one.type.bit_width >= two.type.bit_width else two
-        return pa.field(one.name, wider.type, metadata=exact)
-    unsigned = two if signed[0] else one
-    kind = pa.string() if unsigned.type.bit_width == 64 else pa.int64()
-    return pa.field(one.name, kind, metadata=exact if kind == pa.int64() else None)
-
-
-def _cast_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    arrays = [_cast(column, field.type) for column, field in zip(table.columns, schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    if column.type == kind:
-        return column
-    if pa.types.is_floating(column.type) and pa.types.is_integer(kind):
-        # an exact column: whole numbers which a double tells apart; the rest is null, not rounded
-        double = column.cast(pa.float64())
-        whole = pc.and_(pc.equal(pc.floor(double), double), pc.less_equal(pc.abs(double), 2.0**53))
-        return pc.if_else(whole, double, pa.scalar(None, pa.float64())).cast(kind)
-    return column.cast(kind, safe=False)
+        return {}
+    start, members = packing.groups[4]
+    block = head[:, start : start + 4 * len(members)].view("<u4")
+    lengths = block[:, [rank for rank, position in enumerate(members) if position in packing.text_rank]]
+    ends = np.cumsum(lengths, dtype=np.int64)
+    sizes = np.fromiter(map(len, cells), np.int64, rows) - tail
+    if not np.array_equal(ends[count - 1 :: count], np.cumsum(sizes)):
+        raise _wrong_length(packing)
+    if not wanted:
+        return {}
+    joined = pa.py_buffer(b"".join([cell[tail:] for cell in cells]))
+    starts = pa.py_buffer(np.concatenate(([0], ends)))
+    row_major = pa.LargeBinaryArray.from_buffers(pa.large_binary(), rows * count, [None, starts, joined], 0)
+    ranks = np.array([packing.text_rank[position] for position in wanted])
+    taken = row_major.take(pa.array((np.arange(rows) * count + ranks[:, None]).ravel())).buffers()[2]
+    offsets = np.zeros((len(wanted), rows + 1), np.int64)
+    np.cumsum(lengths[:, ranks].T, axis=1, out=offsets[:, 1:])
+    totals = offsets[:, -1].tolist()
+    if max(totals) >= 1 << 31:
+        raise UsageError("More than 2 GB of text in one column.", "Ask for fewer rows at a time.")
+    offset_buffer = pa.py_buffer(offsets.astype(np.int32))
+    buffers: dict[int, list[pa.Buffer]] = {}
+    first = 0
+    for place, (position, total) in enumerate(zip(wanted, totals, strict=True)):
+        size = 4 * (rows + 1)
+        buffers[position] = [offset_buffer.slice(place * size, size), taken.slice(first, total)]
+        first += total
+    return buffers
