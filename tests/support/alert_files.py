@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,14 @@ import pyarrow.parquet as pq
 KINDS = ("Science", "Template", "Difference")
 
 
-def stamp(candid: int, kind: str, size: int = 700) -> bytes:
-    """Bytes that are the stamp of just one alert."""
-    return f"{kind} {candid} ".encode() + np.random.default_rng([candid, len(kind)]).bytes(size)
+def stamp(candid: int, kind: str) -> bytes:
+    """The gzipped FITS image of just one alert, 7 by 9 pixels."""
+    axes = {"BITPIX": -32, "NAXIS": 2, "NAXIS1": 7, "NAXIS2": 9}
+    cards = ["SIMPLE  =                    T", *(f"{name:8}= {value:20}" for name, value in axes.items())]
+    cards += [f"OBJECT  = '{kind} {candid}'", "END"]
+    header = "".join(card.ljust(80) for card in cards).ljust(2880).encode()
+    pixels = np.random.default_rng([candid, len(kind)]).normal(100, 5, (9, 7)).astype(">f4").tobytes()
+    return gzip.compress(header + pixels.ljust(2880, b"\0"), 1, mtime=0)
 
 
 @dataclass(frozen=True)

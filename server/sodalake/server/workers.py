@@ -51,7 +51,11 @@ async def workers(settings: Settings) -> AsyncIterator[Client]:
         # Not `async with`: a client entered in one task and left in another trips over its own context
         # variable.
         client = Client(  # type: ignore[no-untyped-call]
-            address, asynchronous=True, name="sodalake-server", timeout=_CONNECT_SECONDS
+            address,
+            asynchronous=True,
+            name="sodalake-server",
+            timeout=_CONNECT_SECONDS,
+            direct_to_workers=True,  # calls to readers go to their worker, not by way of the scheduler
         )
         try:
             await client
@@ -74,8 +78,8 @@ def _worker() -> dict[str, Any]:
             "nthreads": 1,
             "resources": {LANE: 1},
             # No limit: pages of the memory-mapped row store count as the process's own, and a nanny that
-            # kills its
-            # worker because the index is in the page cache would do so for ever.
+            # kills
+            # its worker because the index is in the page cache would do so for ever.
             "memory_limit": 0,
         },
     }
