@@ -21,8 +21,12 @@ KINDS = ("science", "template", "difference")
 
 def _read(folder: Path, survey: str) -> list[AlertStamps]:
     alerts = []
+    ids = ["candid", "objectId", "candidate.jd"]
+    if survey == "lsst":
+        ids = ["diaSource.diaSourceId", "diaSource.diaObjectId", "diaSource.midpointMjdTai"]
+    columns = [*ids, *(f"cutout{kind.capitalize()}" for kind in KINDS)]
     for file in sorted(folder.glob("*.parquet")):
-        for row in pq.read_table(file).to_pylist():
+        for row in pq.read_table(file, columns=columns).to_pylist():
             stamps = {kind: row[f"cutout{kind.capitalize()}"] for kind in KINDS}
             if survey == "ztf":
                 alerts.append(

@@ -267,6 +267,24 @@ def test_a_stamp_on_the_pole(rubin_stamp: Maker) -> None:
     assert half.size < 41 * 41
 
 
+@pytest.mark.parametrize("ra", [0.0, 149.8, 359.99999])
+@pytest.mark.parametrize("place", [3.3, 20.0, 37.1])
+def test_a_band_around_the_sky_may_be_thinner_than_a_pixel(
+    rubin_stamp: Maker, ra: float, place: float
+) -> None:
+    data = rubin_stamp(41, 41, ra=ra, dec=-0.0001, turn=0.0)
+    frame = sky_frame(Header.from_bytes(data[:2880]))
+    along, lat = np.degrees(np.arcsin(frame.to_sky(np.array([20.0]), np.array([place]))[0, 2])), 1e-9
+    band = cut_pixels(data, parse_pos(f"RANGE -Inf +Inf {along - lat:.15f} {along + lat:.15f}"))
+    row = round(place)
+    np.testing.assert_array_equal(band, cut_pixels(data)[row : row + 1])
+    across = float(np.degrees(np.arctan2(*frame.to_sky(np.array([place]), np.array([20.0]))[0, 1::-1])))
+    line = cut_pixels(data, parse_pos(f"RANGE {across - lat:.15f} {across + lat:.15f} -Inf +Inf"))
+    np.testing.assert_array_equal(line, cut_pixels(data)[:, row : row + 1])
+    every = cut_pixels(data, parse_pos(f"RANGE {across + lat:.15f} {across - lat:.15f} -Inf +Inf"))
+    assert every.shape == (41, 41), "all but that meridian"
+
+
 def test_ztf_stamps_have_no_coordinates(ztf_stamp: Maker) -> None:
     with pytest.raises(NoCoordinates, match=r"no sky coordinates.*Ask without a region"):
         cut(unpacked(ztf_stamp()), parse_circle("1 2 3"))
@@ -298,6 +316,9 @@ def test_other_coordinates_are_refused(
         {"CRPIX1": "x"},
         {"CRVAL2": "pole"},
         {"CTYPE1": "RA---XXX"},
+        {"WCSAXES": 10**9, "A_ORDER": 2},
+        {"A_ORDER": 10**6, "B_ORDER": 10**6},
+        {"A_ORDER": "inf", "B_ORDER": 2},
     ],
 )
 def test_coordinates_that_cannot_be_are_damage(

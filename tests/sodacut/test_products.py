@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import pickle
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 
@@ -254,6 +256,18 @@ def test_json_in_both_layouts(ztf_alert: AlertStamps, ztf: Survey) -> None:
     assert plain == list(answer.values())
     partly = json.loads(JsonArrays(KINDS)([_without(ztf_alert, "template")], ztf).body)
     assert partly["b:cutoutTemplate_stampData"] is None
+
+
+def test_warming_up_imports_what_first_requests_would_wait_for() -> None:
+    code = (
+        "import sys, sodalake.sodacut as room\n"
+        "slow = ['astropy.wcs', 'astropy.convolution', 'matplotlib']\n"
+        "assert not any(name in sys.modules for name in slow)\n"
+        "room.warm_up()\n"
+        "assert all(name in sys.modules for name in slow)\n"
+        "assert 'tornado' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_file_names_are_safe(ztf_alert: AlertStamps, ztf: Survey) -> None:

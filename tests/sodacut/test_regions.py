@@ -218,6 +218,36 @@ def test_a_polygon_around_the_pole() -> None:
     assert not region.holds(directions(45.0, -90.0)).any()
 
 
+@given(
+    LON, st.floats(0.01, 360), st.floats(-90, 89), st.floats(0.01, 180), LON, LAT, st.floats(0.001, 40),
+    st.floats(0, 1), st.floats(0, 1),
+)  # fmt: skip
+def test_the_part_of_a_range_near_a_cap_loses_nothing(
+    lon: float,
+    width: float,
+    lat: float,
+    height: float,
+    there: float,
+    then: float,
+    radius: float,
+    a: float,
+    b: float,
+) -> None:
+    whole = parse_pos(f"RANGE {lon!r} {lon + width!r} {lat!r} {min(90.0, lat + height)!r}")
+    assert isinstance(whole, Range)
+    point = Circle(there % 360, then, radius * b * 0.999 + 1e-6).arcs()[0](np.array([a]))
+    near = whole.near(there % 360, then, radius + 2e-6)
+    if near is None:
+        assert not whole.holds(point).any()
+        return
+    assert near.south >= whole.south
+    assert near.north <= whole.north
+    assert near.east - near.west <= whole.east - whole.west + 1e-9
+    if whole.holds(point).all():
+        edge = Range(near.west - 1e-9, near.east + 1e-9, near.south - 1e-9, near.north + 1e-9)
+        assert edge.holds(point).all()
+
+
 def test_regions_travel() -> None:
     for text in ("CIRCLE 1 2 3", "RANGE -Inf 2 3 4", "POLYGON 1 2 3 4 5 5.5"):
         region = parse_pos(text)

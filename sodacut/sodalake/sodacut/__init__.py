@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from sodalake.sodacut.epochs import ArrowEpochs, EpochWriter, FitsEpochs, JsonEpochs, ZipEpochs, manifest
 from sodalake.sodacut.errors import BadPicture, BadRegion, NoCoordinates, NoOverlap
-from sodalake.sodacut.products import ArrowStamps, FitsStamp, JsonArrays, Picture, Product
+from sodalake.sodacut.products import ArrowStamps, FitsStamp, JsonArrays, Picture, Product, warm_up
 from sodalake.sodacut.regions import Region, parse_circle, parse_polygon, parse_pos
 from sodalake.sodacut.stampfits import read_image
 from sodalake.sodacut.tables import stamp_batch
@@ -48,4 +48,5 @@ __all__ = [
     "parse_pos",
     "read_image",
     "stamp_batch",
+    "warm_up",
 ]

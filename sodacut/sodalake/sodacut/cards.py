@@ -47,6 +47,10 @@ class Header:
         for one in self.cards:
             yield one[:8].decode("latin-1").rstrip(), one
 
+    def __contains__(self, keyword: str) -> bool:
+        key = keyword.ljust(8).encode("ascii")
+        return any(one.startswith(key) for one in self.cards)
+
     def get(self, keyword: str) -> str | None:
         """The value of the first card of this keyword as text (strings without their quotes), or None."""
         key = keyword.ljust(8).encode("ascii")

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from sodalake.lake.errors import Damaged
 from sodalake.sodacut.cards import Header
 from sodalake.sodacut.errors import NoCoordinates, NoOverlap
-from sodalake.sodacut.regions import Directions, Region, directions
+from sodalake.sodacut.regions import Directions, Range, Region, directions
 
 __all__ = ["Box", "SkyFrame", "pixel_box", "sky_frame"]
 
@@ -35,6 +35,7 @@ _PLAIN = re.compile(
 _COORDINATE = re.compile(
     r"(?:CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)\d+\Z|(?:PC|CD|PV|PS|A|B|AP|BP|D2IM\w*|DP|DQ)\d*_\w+\Z|(?:CPDIS|CQDIS|LONPOLE|LATPOLE|WCSAXES|RADESYS|EQUINOX|RADECSYS|EPOCH)\d*\Z"
 )
+_MOST = {"WCSAXES": 9, "A_ORDER": 9, "B_ORDER": 9, "AP_ORDER": 9, "BP_ORDER": 9}
 _ADVICE = "Ask without a region: the whole stamp is small, and centred on its alert."
 _SAMPLES = 513  # along a whole outline; refined where the outline turns
 _SMALL_CAP = (
@@ -75,8 +76,7 @@ class SkyFrame:
 
     def to_pixels(self, points: Directions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pixel coordinates (x, y) of directions; NaN where they do not project."""
-        lon = np.degrees(np.arctan2(points[:, 1], points[:, 0])) % 360
-        lat = np.degrees(np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1])))
+        lon, lat = _lon_lat(points.T)
         if self._wcs.has_distortion:
             x, y = self._wcs.all_world2pix(lon, lat, 0, quiet=True)
         else:
@@ -118,11 +118,7 @@ def _wcs(header: Header, keywords: set[str], first: str, second: str) -> Any:
 
     try:
         if any(_COORDINATE.match(key) and not _PLAIN.match(key) for key in keywords):
-            from astropy.io.fits import Header as AstropyHeader
-
-            full = AstropyHeader.fromstring(b"".join(header.cards))
-            full["CTYPE1"], full["CTYPE2"] = first, second
-            return _invertible(WCS(full, naxis=2, fix=False))
+            return _invertible(_full_wcs(header, first, second))
         wcs = WCS(naxis=2)
         inner = wcs.wcs
         inner.ctype = [first, second]
@@ -143,6 +139,30 @@ def _wcs(header: Header, keywords: set[str], first: str, second: str) -> Any:
         raise Damaged(
             f"The sky coordinates in the stamp's header cannot be used: {_last_line(error)}."
         ) from error
+
+
+def _full_wcs(header: Header, first: str, second: str) -> Any:
+    """Coordinates as astropy reads them from the whole header, distortions and all.
+
+    Raises
+    ------
+    ValueError
+        Whatever a header that is no good makes astropy trip over.
+    """
+    from astropy.io.fits import Header as AstropyHeader
+    from astropy.io.fits import VerifyError
+    from astropy.wcs import WCS
+
+    for keyword, most in _MOST.items():  # astropy makes tables of that size before it looks further
+        number = header.number(keyword)
+        if keyword in header and not (number is not None and 0 <= number <= most):
+            raise ValueError(f"{keyword} lies between 0 and {most}.")
+    full = AstropyHeader.fromstring(b"".join(header.cards))
+    try:
+        full["CTYPE1"], full["CTYPE2"] = first, second
+        return WCS(full, naxis=2, fix=False)
+    except (VerifyError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"astropy cannot read them ({error})") from error
 
 
 def _last_line(error: Exception) -> str:
@@ -192,6 +212,12 @@ def pixel_box(region: Region, frame: SkyFrame, shape: tuple[int, int]) -> Box:
     apart = np.degrees(2 * np.arcsin(np.minimum(np.linalg.norm(centre - image_centre) / 2, 1.0)))
     if apart > radius + image_radius:
         raise _beside()
+    if radius > _SMALL_CAP and isinstance(region, Range):
+        # A band around the sky, perhaps thinner than a pixel: its part about the image is small, and has an outline.
+        piece = region.near(*_lon_lat(image_centre[0]), image_radius)
+        if piece is None:
+            raise _beside()
+        region, radius = piece, piece.cap()[1]
     if radius > _SMALL_CAP:
         return _box_from_grid(region, frame, shape)
     arcs = region.arcs()
@@ -214,6 +240,12 @@ def pixel_box(region: Region, frame: SkyFrame, shape: tuple[int, int]) -> Box:
     if box.x0 >= box.x1 or box.y0 >= box.y1:
         raise _beside()
     return box
+
+
+def _lon_lat(components: NDArray[np.float64]) -> tuple[Any, Any]:
+    """Degrees of unit vectors, whose components stand in the first axis."""
+    x, y, z = components
+    return np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arctan2(z, np.hypot(x, y)))
 
 
 def _beside() -> NoOverlap:

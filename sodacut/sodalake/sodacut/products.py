@@ -7,6 +7,7 @@ value is made, so that a wrong one fails before anything is read.
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from sodalake.sodacut.stampfits import Pixels, unpacked, walk
 from sodalake.sodacut.tables import json_array, stamp_batch
 
 __all__ = [
-    "ARROW_STREAM", "FITS", "JSON", "PNG", "ArrowStamps", "FitsStamp", "JsonArrays", "Picture", "Product",
+    "ARROW_STREAM", "FITS", "JSON", "PNG", "ArrowStamps", "FitsStamp", "JsonArrays", "Picture", "Product", "warm_up",
 ]  # fmt: skip
 
 FITS = "application/fits"
@@ -207,6 +208,16 @@ class ArrowStamps:
         with pa.ipc.new_stream(sink, batch.schema) as stream:
             stream.write_batch(batch)
         return Product(sink.getvalue().to_pybytes(), ARROW_STREAM, filename=f"{survey.name}_stamps.arrows")
+
+
+def warm_up() -> None:
+    """Import what only some products need, before a request waits for it.
+
+    astropy.wcs, astropy.convolution and matplotlib's colour maps take one to two seconds together. A server runs this
+    once on every worker: ``client.run(warm_up)``.
+    """
+    for module in ("astropy.wcs", "astropy.convolution", "matplotlib"):
+        importlib.import_module(module)
 
 
 def _cut_alert(alert: AlertStamps, kinds: Sequence[str], region: Region) -> AlertStamps:

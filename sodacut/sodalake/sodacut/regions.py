@@ -134,6 +134,37 @@ class Range:
             return centre, 180.0
         return centre, _cover(centre, self.arcs())
 
+    def near(self, lon: float, lat: float, radius: float) -> Range | None:
+        """The part of the range about a cap (degrees), for images of a range that goes around the sky.
+
+        Returns
+        -------
+        Range or None
+            A range that holds whatever of this one the cap holds; None where that is nothing.
+        """
+        south, north = max(self.south, lat - radius), min(self.north, lat + radius)
+        if south >= north:
+            return None
+        if abs(lat) + radius >= 90:  # a pole is in the cap: it has all longitudes
+            return Range(self.west, self.east, south, north)
+        aside = math.degrees(
+            math.asin(min(1.0, math.sin(math.radians(radius)) / math.cos(math.radians(lat))))
+        )
+        if self.east - self.west == 360:
+            west = _reduced(lon - aside)
+            return Range(west, west + 2 * aside, south, north)
+        start = (lon - aside - self.west) % 360.0
+        pieces = [
+            (max(0.0, begin), min(self.east - self.west, begin + 2 * aside))
+            for begin in (start - 360.0, start)
+        ]
+        pieces = [(begin, end) for begin, end in pieces if begin < end]
+        if not pieces:
+            return None
+        begin, end = pieces[0] if len(pieces) == 1 else (0.0, self.east - self.west)
+        west = _reduced(self.west + begin)
+        return Range(west, west + end - begin, south, north)
+
     def holds(self, points: Directions) -> NDArray[np.bool_]:
         """Whether each direction lies in the region."""
         lon = np.degrees(np.arctan2(points[:, 1], points[:, 0]))
