@@ -20,7 +20,7 @@ import lmdb
 
 from ..errors import Damaged, LakeError, Unavailable, UsageError
 from .cursors import merge, take, walk
-from .environments import MAX_READERS, Environment, environments
+from .environments import FORMAT, MAX_READERS, Environment, environments
 from .limits import check_cells, check_groups, check_key, check_table, no_group, no_table
 from .protocol import Cells
 
@@ -71,20 +71,29 @@ class EmbeddedRows:
         """Make a table; see `RowStore.create`. One file has no regions: `splits` are of no use here."""
         check_table(table)
         check_groups(groups)
+        if not self._create(table, groups):
+            # Handles of a table that another process dropped: LMDB would take them for the new table.
+            self._used().close()
+            self._create(table, groups)
+
+    def _create(self, table: str, groups: Sequence[str]) -> bool:
         with self._turn() as (opened, environment), environment.naming:
             with opened.begin() as transaction:
                 there = _names(transaction).get(table, set())
             if there == set(groups):
-                return
+                return True
             if there:
                 raise UsageError(
                     f"The table {table!r} exists with the groups {sorted(there)}, not {sorted(groups)}.",
                     "Drop it, or use those groups.",
                 )
+            if any(f"{table}/{group}" in environment.handles for group in groups):
+                return False
             with opened.begin(write=True) as transaction:
                 handles = {group: opened.open_db(_name(table, group), transaction) for group in groups}
             for group, handle in handles.items():
                 environment.handles[f"{table}/{group}"] = handle
+            return True
 
     def tables(self) -> list[str]:
         """Return the names of the tables; see `RowStore.tables`."""
@@ -290,20 +299,20 @@ class EmbeddedRows:
         # What `_turn` does, without the cost of a generator: a get takes 4 µs.
         environment = self._used()
         try:
-            opened = environment.enter()
-            try:
+            for last in (False, True):
+                opened = environment.enter()
                 try:
                     return action(self._handles(environment, opened, table, groups), opened)
                 except (lmdb.BadDbiError, lmdb.InvalidParameterError):
-                    # Another process dropped the table, and may have made it anew.
-                    with environment.naming:
-                        for name in [name for name in environment.handles if name.startswith(f"{table}/")]:
-                            del environment.handles[name]
-                    return action(self._handles(environment, opened, table, groups), opened)
-            finally:
-                environment.leave()
+                    if last:
+                        raise
+                finally:
+                    environment.leave()
+                # Another process dropped the table, and may have made it anew: only opening again forgets it.
+                environment.close()
         except (lmdb.Error, OSError) as error:
             raise self._told(error) from error
+        raise AssertionError("the second turn returns or raises")
 
     def _told(self, error: Exception) -> LakeError:
         """Return the lake's error for LMDB's or the system's, with what can be done about it."""
@@ -316,6 +325,10 @@ class EmbeddedRows:
             )
         if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return Unavailable(f"{store} cannot grow: the disk is full.", "Free some space, then try again.")
+        if number == errno.EIO:  # what LMDB says when part of a write goes through, as on a full disk
+            return Unavailable(
+                f"{store} cannot be written: the disk is full or fails.", "Look at the disk; free some space."
+            )
         if number in (errno.EACCES, errno.EPERM, errno.EROFS):
             return Unavailable(f"{store} cannot be written.", "Give this user write access to the folder.")
         if isinstance(error, lmdb.ReadersFullError):
@@ -340,6 +353,8 @@ def _names(transaction: lmdb.Transaction[bytes]) -> dict[str, set[str]]:
     """Return the groups of every table."""
     tables: dict[str, set[str]] = {}
     for name in transaction.cursor().iternext(keys=True, values=False):
+        if name == FORMAT:
+            continue
         table, _, group = name.decode().rpartition("/")
         tables.setdefault(table, set()).add(group)
     return tables

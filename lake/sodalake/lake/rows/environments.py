@@ -13,10 +13,12 @@ from typing import Any
 
 import lmdb
 
-__all__ = ["MAX_DATABASES", "MAX_READERS", "Environment", "Environments", "environments"]
+__all__ = ["FORMAT", "MAX_DATABASES", "MAX_READERS", "Environment", "Environments", "environments"]
 
 MAX_DATABASES = 1024
 MAX_READERS = 2048
+FORMAT = b"format"
+"""Key beside the tables' names, for the version of the file's layout."""
 
 
 class Environment:
@@ -88,6 +90,13 @@ class Environment:
             readahead=False,  # gets are random; read-ahead would fill the page cache with neighbours
         )
         opened.reader_check()  # forget readers that were killed
+        # An entry of its own, so that the list of tables is never empty: LMDB tells a process that holds a table
+        # which another has dropped, but not when that was the last one.
+        with opened.begin() as transaction:
+            marked = transaction.get(FORMAT) is not None
+        if not marked:
+            with opened.begin(write=True) as writing:
+                writing.put(FORMAT, b"1", overwrite=False)
         self._inode = Path(self.folder, "data.mdb").stat().st_ino
         return opened
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import thriftpy2
 from thriftpy2.protocol import TCyBinaryProtocol
+from thriftpy2.protocol.cybin.cybin import ProtocolError
 from thriftpy2.thrift import TApplicationException, TClient, TException
 from thriftpy2.transport import TCyBufferedTransport
 
@@ -37,6 +38,10 @@ interface: Any = thriftpy2.load(
 """The structures of the wire, made from ``thrift2.thrift``."""
 
 _Protocol: Any = TCyBinaryProtocol  # untyped
+
+# What a connection that breaks, or a server that is no gateway, looks like: thriftpy2 raises MemoryError for a
+# length that it cannot believe.
+_BROKEN = (TException, ProtocolError, OSError, MemoryError)
 
 _until: ContextVar[float | None] = ContextVar("until", default=None)
 
@@ -179,7 +184,7 @@ class ThriftServer:
                     raise refusal from error
                 problem: Exception = error
                 final = error.canRetry is False and time.monotonic() - began > _DOUBT
-            except (TException, OSError) as error:
+            except _BROKEN as error:
                 if connection is not None:
                     connection.close()
                 self._drop_idle()
@@ -208,7 +213,7 @@ class ThriftServer:
             return False
         try:
             connection.call("getTableNamesByPattern", ".*", False)
-        except (TException, OSError):
+        except _BROKEN:
             return False
         finally:
             connection.close()
