@@ -314,7 +314,7 @@ def test_difference_is_science_less_template(files: list[DemoFile]) -> None:
         if science.shape != (63, 63) or np.isnan(science).any():
             continue
         noise = 1.4826 * np.median(np.abs(difference - np.median(difference)))
-        sky = np.median(science) - np.median(template)
+        sky = np.median(science - template)
         left = aperture(science - template - sky, 9, (31, 31))
         right = aperture(difference, 9, (31, 31))
         star = 10 ** (-0.4 * (candidate["magnr"] - candidate["magzpsci"]))
@@ -433,9 +433,8 @@ def test_noise_changes_the_pixels_and_nothing_else(seed: int, rows: int, columns
     changed = pixels_of(noisy)
     assert (np.isnan(changed) == np.isnan(image)).all()
     kept = ~np.isnan(image)
-    if kept.any():
-        assert (changed[kept] != image[kept]).mean() > 0.9
     if kept.sum() > 200:
+        assert (changed[kept] != image[kept]).mean() > 0.99
         assert np.abs(changed[kept] - image[kept]).max() < 20.0
     assert gzip.decompress(add_noise(stamp, np.random.default_rng(1))) == gzip.decompress(
         add_noise(stamp, np.random.default_rng(1))

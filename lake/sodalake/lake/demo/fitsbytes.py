@@ -119,8 +119,9 @@ def add_noise(stamp: bytes, rng: np.random.Generator, strength: float = 0.05) ->
     start = -(-end.end() // _BLOCK) * _BLOCK
     count = int(axes[b"NAXIS1"]) * int(axes[b"NAXIS2"])
     pixels = np.frombuffer(plain, ">f4", count, start).astype(np.float32)
-    low, high = np.nanpercentile(pixels, [16.0, 84.0]) if not np.isnan(pixels).all() else (0.0, 0.0)
-    scatter = max(float(high - low) / 2.0, 1e-3)
+    low, middle, high = np.nanpercentile(pixels, [16, 50, 84]) if not np.isnan(pixels).all() else (0, 0, 0)
+    # an image without any scatter still has to change, whatever its level
+    scatter = max(float(high - low) / 2.0, 1e-3 * abs(float(middle)), 1e-3)
     pixels += rng.standard_normal(count, dtype=np.float32) * np.float32(strength * scatter)
     changed = plain[:start] + pixels.astype(">f4").tobytes() + plain[start + 4 * count :]
     return _gzip(changed, 0) if zipped else changed
