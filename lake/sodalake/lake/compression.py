@@ -21,7 +21,7 @@ from .places import Codec
 
 __all__ = ["decompress"]
 
-_Into = Callable[["bytes | memoryview", bytearray | memoryview], int]
+_Into = Callable[["bytes | memoryview", memoryview], int]
 
 _INTO: Final[dict[Codec, _Into]] = {
     Codec.SNAPPY: cramjam.snappy.decompress_raw_into,
@@ -34,7 +34,7 @@ _INTO: Final[dict[Codec, _Into]] = {
 _FRAME = bytes.fromhex("04224d18")
 
 
-def decompress(codec: Codec, data: bytes | memoryview, plain: int) -> bytes | bytearray | memoryview:
+def decompress(codec: Codec, data: bytes | memoryview, plain: int) -> bytes | memoryview:
     """Decompress the body of a page.
 
     Parameters
@@ -66,10 +66,7 @@ def decompress(codec: Codec, data: bytes | memoryview, plain: int) -> bytes | by
         return data
     if not plain:
         return b""  # a page of nulls; some writers compress nothing into nothing, others into a few bytes
-    try:
-        out = bytearray(plain)
-    except MemoryError:
-        raise Damaged(f"A page promises {plain} bytes, for which there is no memory.") from None
+    out = snappy.unfilled(plain)
     if codec is Codec.LZ4:
         return _old_lz4(data, out)
     if codec is Codec.SNAPPY and snappy.plain_length(data)[0] != plain:
@@ -78,7 +75,7 @@ def decompress(codec: Codec, data: bytes | memoryview, plain: int) -> bytes | by
     return out
 
 
-def _fill(codec: Codec, data: bytes | memoryview, out: bytearray | memoryview) -> None:
+def _fill(codec: Codec, data: bytes | memoryview, out: memoryview) -> None:
     try:
         made = _INTO[codec](data, out)
     except cramjam.DecompressionError as error:
@@ -87,7 +84,7 @@ def _fill(codec: Codec, data: bytes | memoryview, out: bytearray | memoryview) -
         raise Damaged(f"{codec.name} bytes make {made} plain ones instead of {len(out)}.")
 
 
-def _old_lz4(data: bytes | memoryview, out: bytearray) -> bytearray:
+def _old_lz4(data: bytes | memoryview, out: memoryview) -> memoryview:
     if _hadoop_lz4(data, out):
         return out
     if bytes(data[:4]) == _FRAME:
@@ -102,9 +99,8 @@ def _old_lz4(data: bytes | memoryview, out: bytearray) -> bytearray:
     return out
 
 
-def _hadoop_lz4(data: bytes | memoryview, out: bytearray) -> bool:
+def _hadoop_lz4(data: bytes | memoryview, out: memoryview) -> bool:
     """Fill `out` from Hadoop's framing; False where `data` is something else."""
-    room = memoryview(out)
     at = done = 0
     while done < len(out):
         if at + 8 > len(data):
@@ -115,7 +111,7 @@ def _hadoop_lz4(data: bytes | memoryview, out: bytearray) -> bool:
         if done + plain > len(out) or at + packed > len(data):
             return False
         try:
-            _fill(Codec.LZ4_RAW, data[at : at + packed], room[done : done + plain])
+            _fill(Codec.LZ4_RAW, data[at : at + packed], out[done : done + plain])
         except Damaged:
             return False
         at += packed

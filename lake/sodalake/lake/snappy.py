@@ -23,6 +23,7 @@ import re
 from typing import Final, NamedTuple
 
 import cramjam
+import numpy as np
 
 from .errors import Damaged
 
@@ -35,6 +36,7 @@ __all__ = [
     "literals",
     "plain_length",
     "split",
+    "unfilled",
     "varint",
 ]
 
@@ -70,7 +72,7 @@ class Fragments(NamedTuple):
         Where each fragment's first tag is in the stream; then, once more, where the stream ends.
     """
 
-    plain: bytearray
+    plain: memoryview
     starts: list[int]
 
 
@@ -120,7 +122,23 @@ def plain_length(stream: bytes | memoryview) -> tuple[int, int]:
     raise Damaged("A Snappy stream does not begin with its length.")
 
 
-def decompress(tags: bytes | memoryview, plain: int) -> bytearray:
+def unfilled(size: int) -> memoryview:
+    """Return room for `size` bytes, which costs nothing until it is written to.
+
+    (`bytearray` writes zeros: a second and 2 GB for a page header whose damage promises that much.)
+
+    Raises
+    ------
+    Damaged
+        There can be no such room.
+    """
+    try:
+        return np.empty(size, np.uint8).data
+    except MemoryError:
+        raise Damaged(f"{size} bytes are promised, for which there is no memory.") from None
+
+
+def decompress(tags: bytes | memoryview, plain: int) -> memoryview:
     """Decompress a run of whole fragments: tags without the length before them.
 
     Parameters
@@ -137,7 +155,7 @@ def decompress(tags: bytes | memoryview, plain: int) -> bytearray:
     """
     if plain > _LARGEST_RATIO * len(tags):
         raise Damaged(f"{len(tags)} bytes of Snappy tags cannot make {plain}.")
-    out = bytearray(plain)
+    out = unfilled(plain)
     if plain or tags:
         _decompress_into(tags, out)
     return out
@@ -162,11 +180,10 @@ def split(stream: bytes | memoryview, *, ask_decompressor: bool = True) -> Fragm
         A part of it can be no stream, however it was made.
     """
     length, at = plain_length(stream)
-    plain = bytearray(length)
-    room = memoryview(plain)
+    plain = unfilled(length)
     starts = [at]
     for done in range(0, length - FRAGMENT, FRAGMENT):
-        out = room[done : done + FRAGMENT]
+        out = plain[done : done + FRAGMENT]
         end = _end_as_decompressor_says(stream, at, out) if ask_decompressor else None
         if end is None:
             end = _end_by_tags(stream, at, FRAGMENT)
@@ -174,7 +191,7 @@ def split(stream: bytes | memoryview, *, ask_decompressor: bool = True) -> Fragm
         at = end
         starts.append(at)
     if length:
-        last = room[(length - 1) // FRAGMENT * FRAGMENT :]
+        last = plain[(length - 1) // FRAGMENT * FRAGMENT :]
         try:
             _decompress_into(stream[at:], last)
         except Damaged as error:  # a copy out of the last fragment, perhaps
@@ -213,7 +230,7 @@ def literals(stream: bytes | memoryview, start: int, end: int, plain: int, limit
     return found
 
 
-def _decompress_into(tags: bytes | memoryview, out: bytearray | memoryview) -> None:
+def _decompress_into(tags: bytes | memoryview, out: memoryview) -> None:
     try:
         made = cramjam.snappy.decompress_raw_into(b"".join((varint(len(out)), tags)), out)
     except cramjam.DecompressionError as error:

@@ -159,7 +159,7 @@ def _changed(what: str) -> Damaged:
     )
 
 
-def _plain(place: Place, data: bytes | memoryview) -> bytes | bytearray | memoryview:
+def _plain(place: Place, data: bytes | memoryview) -> bytes | memoryview:
     """Decompress what was read for a FRAGMENT or a PAGE."""
     try:
         if place.kind is Kind.FRAGMENT:
