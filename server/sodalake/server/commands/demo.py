@@ -90,18 +90,16 @@ def prepared(folder: Path, objects: int) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     wanted = {"sodalake": version("sodalake"), "code": _code_digest(), "objects": objects}
     with (folder.parent / f".{folder.name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        if _marker(folder) != wanted:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Unavailable(
-                    f"The demo lake {folder} has to be made anew, and another demo is using it.",
-                    "Stop that one, or give --folder.",
-                ) from error
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _marker(folder) != wanted:
                 _make(folder, objects, wanted)
-            fcntl.flock(lock, fcntl.LOCK_SH)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # waits for one who makes it just now
+        if _marker(folder) != wanted:
+            raise Unavailable(
+                f"The demo lake {folder} has to be made anew, and another demo is using it.",
+                "Stop that one, or give --folder.",
+            )
         yield folder
 
 
