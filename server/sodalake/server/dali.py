@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from tornado.httputil import HTTPServerRequest
 
@@ -238,10 +238,16 @@ def _decoded(arguments: Mapping[str, list[bytes]]) -> Iterator[tuple[str, str]]:
                 ) from None
 
 
+class _Members(list[tuple[str, Any]]):
+    """The members of a JSON object, those that stand twice among them."""
+
+
 def _json_pairs(body: bytes) -> Iterator[tuple[str, str]]:
     try:
         # Numbers stay the text they were: no id becomes a float, no 10 000-digit integer is computed.
-        content = json.loads(body.decode(), parse_float=str, parse_int=str, parse_constant=str)
+        content = json.loads(
+            body.decode(), parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_Members
+        )
     except UnicodeDecodeError:
         raise BadParameter("The body is not UTF-8.", "Send a JSON object in UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -251,12 +257,12 @@ def _json_pairs(body: bytes) -> Iterator[tuple[str, str]]:
         ) from None
     except RecursionError:
         raise BadParameter("The JSON body is nested too deeply.", "Send one flat object.") from None
-    if not isinstance(content, dict):
+    if not isinstance(content, _Members):
         raise BadParameter(
             "The JSON body is not an object.", 'Send an object such as {"objectId": "ZTF21abfmbix"}.'
         )
     seen: set[str] = set()
-    for name, value in content.items():
+    for name, value in content:
         if name.lower() in seen:
             raise MultiValuedParamNotSupported(
                 f"{clip(name)} stands twice in the JSON body.", "Write it once."

@@ -1,6 +1,6 @@
 """The service: the lake, the fast lane and the HTTP server, put together and taken apart in order.
 
-Nothing here is global: a process may run two services, and tests do. `Service` is what every handler gets.
+Nothing here is global. `Service` is what every handler gets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tornado.web import Application
 
 from sodalake.lake.errors import ConfigurationError
 from sodalake.lake.lake import Lake
-from sodalake.lake.lanes import FastLane
+from sodalake.lake.lanes import LANE, FastLane
 from sodalake.lake.survey import Survey
 from sodalake.server.config import Settings
 from sodalake.server.gate import GateServer
@@ -29,6 +29,8 @@ from sodalake.server.urls import Proxies
 from sodalake.server.workers import workers
 
 __all__ = ["Service", "make_app"]
+
+_WORKERS_SECONDS = 20  # that a scheduler's workers may come later than the service
 
 _log = structlog.get_logger("sodalake.service")
 
@@ -188,8 +190,8 @@ def _bind(settings: Settings) -> list[socket.socket]:
 
 
 async def _lane_size(client: Any) -> int:
-    from sodalake.lake.lanes import LANE
-
+    with contextlib.suppress(TimeoutError):
+        await client.wait_for_workers(1, timeout=_WORKERS_SECONDS)
     identity = await client.scheduler.identity(n_workers=-1)
     size = sum(LANE in worker.get("resources", {}) for worker in identity["workers"].values())
     if not size:
