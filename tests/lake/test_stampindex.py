@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sodalake.lake.errors import Damaged, NotInLake, UsageError
+from sodalake.lake.errors import Damaged, NotInLake, Unavailable, UsageError
 from sodalake.lake.places import ABSENT, PLACE_BYTES, Codec, Kind, Place
-from sodalake.lake.stampindex import extract, index_column, read_column_row
+from sodalake.lake.stampindex import Extractor, extract, index_column, read_column_row
 
 from .pagewriter import Memory
 
@@ -351,6 +351,35 @@ def test_any_place_and_any_bytes(kind: Kind, codec: Codec, data: bytes, numbers:
         return
 
 
+def test_neighbours_share_what_is_decompressed() -> None:
+    values: list[bytes | None] = [image(at, 15_000) for at in range(20)]
+    for codec in ("snappy", "zstd"):
+        table, column = nest(values, 1, required=False)
+        source, metadata = file_of(table, compression=codec, use_dictionary=False)
+        together = Extractor()
+        for place, value in zip(index_column(source, metadata, column), values, strict=True):
+            data = source.read_at(place.offset, place.length)
+            hurt = bytes(len(data))
+            with pytest.raises(Damaged):
+                Extractor().extract(place, hurt)
+            assert together.extract(place, data) == value
+
+
+def test_an_extractor_forgets_what_was_damaged() -> None:
+    table, column = nest([image(1, 15_000), image(2, 15_000)], 1, required=False)
+    source, metadata = file_of(table, use_dictionary=False)
+    first, second = index_column(source, metadata, column)
+    good = source.read_at(first.offset, first.length)
+    at = good.index(image(1, 15_000)[:3])  # in the first literal
+    hurt = good[:at] + b"?" + good[at + 1 :]
+    extractor = Extractor()
+    for place in (first, first):
+        with pytest.raises(Damaged, match="not those of its ingest"):
+            extractor.extract(place, hurt)
+    assert extractor.extract(first, good) == image(1, 15_000)
+    assert extractor.extract(second, good) == image(2, 15_000)
+
+
 def test_a_replaced_file_is_damaged() -> None:
     table, column = nest([noise(1, 5000)], 2, required=False)
     source, metadata = file_of(table)
@@ -375,13 +404,22 @@ def test_a_stamp_of_a_column_that_changed() -> None:
     for content in (b"", b"PAR1", source.content[:-9], file_of(table.slice(0, 5), **how)[0].content):
         with pytest.raises(Damaged, match="row 8"):
             read_column_row(Memory(content), column, place)
-    other = file_of(nest([b"short"] * 9, 1, required=False)[0])[0]
-    with pytest.raises(Damaged, match="no longer holds"):
-        read_column_row(other, column, place)
+    for other in ([b"short"] * 9, [None] * 9, values[:7] + [values[8], values[7]]):
+        with pytest.raises(Damaged, match="no longer holds"):
+            read_column_row(file_of(nest(other, 1, required=False)[0])[0], column, place)
     with pytest.raises(Damaged, match="cannot be read"):
         read_column_row(source, "cutoutTemplate", place)
     with pytest.raises(ValueError, match="COLUMN"):
         extract(place, b"")
+
+
+def test_a_file_system_that_does_not_answer_is_not_damage() -> None:
+    class Silent(Memory):
+        def read_at(self, offset: int, length: int) -> bytes:
+            raise Unavailable("No name node.")
+
+    with pytest.raises(Unavailable):
+        read_column_row(Silent(bytes(100)), "s", Place(Kind.COLUMN, size=3))
 
 
 def test_a_file_cut_short_says_so() -> None:

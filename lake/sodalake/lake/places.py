@@ -71,7 +71,6 @@ class Place:
         Bytes of the stamp as stored in the archive (for ZTF: of its gzip).
     crc
         CRC-32 (zlib's) of those bytes: tells a file that was overwritten, or has rotted, since its ingest.
-        COLUMN: unused (0).
     """
 
     kind: Kind

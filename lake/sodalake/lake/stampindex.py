@@ -1,4 +1,4 @@
-"""The stamp index: at ingest, where each stamp's bytes are; at reading, the stamp from those bytes.
+"""The stamp index: where each stamp's bytes are, found once, when a file is ingested.
 
 `index_column` walks a column's pages once and gives a `Place` a row (see `places`). It decompresses every
 page, since the lengths that tell the stamps apart are inside, and for a Snappy page keeps what decompression
@@ -6,9 +6,7 @@ reveals: where the independent fragments begin, and which stamps stand in the st
 stamp does: Snappy finds nothing to save in it). Each place is then tried on the page it came from; one that
 does not give the stamp back becomes the whole page. So whatever a writer did, what is stored is right.
 
-`extract` is the other half: the bytes of one ranged read in, the stamp out, checked against the CRC-32 that
-the place carries. A file that was overwritten after its ingest, or a rotten block, is `Damaged`, never a
-wrong image.
+The other half, a stamp from what was read for it, is `stampbytes`.
 """
 
 from __future__ import annotations
@@ -16,21 +14,21 @@ from __future__ import annotations
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from . import compression, encodings, snappy
 from .chunks import ColumnChunk, RangeSource, column_chunks, refuse_encrypted
-from .errors import Damaged, NotInLake, UsageError
-from .files import OpenFile, SourceFile
+from .errors import Damaged, UsageError
 from .pages import Encoding, Page, PageKind, definition_levels, walk
 from .places import ABSENT, Codec, Kind, Place
+from .stampbytes import Extractor, extract, read_column_row
 
-__all__ = ["extract", "index_chunk", "index_column", "read_column_row"]
+__all__ = ["Extractor", "extract", "index_chunk", "index_column", "read_column_row"]
 
 TAGS_READ: Final = 64
 """Snappy tags looked at in a fragment to find literals: gzipped stamps make 1 to 5, FITS makes 6000.
@@ -69,106 +67,6 @@ def index_column(source: RangeSource, metadata: pq.FileMetaData, column_path: st
     for chunk in column_chunks(metadata, column_path):
         places.extend(index_chunk(source, chunk))
     return places
-
-
-def extract(place: Place, data: bytes | memoryview) -> bytes:
-    """Take a stamp out of what was read for it.
-
-    Parameters
-    ----------
-    place
-        Its place; not of kind COLUMN, which `read_column_row` reads.
-    data
-        The bytes ``[offset, offset + length)`` of the file.
-
-    Returns
-    -------
-    bytes
-        The stamp as stored in the archive (ZTF: gzip; Rubin: FITS).
-
-    Raises
-    ------
-    Damaged
-        Fewer or other bytes than at ingest.
-    NotInLake
-        The place says that there is no such stamp.
-    ValueError
-        The place is of kind COLUMN.
-    """
-    if place.kind is Kind.ABSENT:
-        raise NotInLake("This alert has no such stamp.")
-    if place.kind is Kind.COLUMN:
-        raise ValueError("a stamp of kind COLUMN is read with its column, not from a range")
-    stamp = _unwrap(place, data)
-    if len(stamp) != place.size or zlib.crc32(stamp) != place.crc:
-        raise _changed(
-            f"the {place.size} bytes of a stamp at byte {place.offset} are not those of its ingest"
-        )
-    return stamp if type(stamp) is bytes else bytes(stamp)
-
-
-def _unwrap(place: Place, data: bytes | memoryview) -> bytes | memoryview:
-    """Take a stamp out of what was read for it, unchecked."""
-    if len(data) != place.length:
-        raise _changed(f"{len(data)} bytes were read at byte {place.offset} instead of {place.length}")
-    if place.kind is not Kind.RAW:
-        return memoryview(_plain(place, data))[place.at : place.at + place.size]
-    gap = place.gap
-    if gap < 0 or place.at > place.size:
-        raise Damaged(f"The index entry {place} contradicts itself.", "Ingest the file again.")
-    return data if not gap else b"".join((data[: place.at], data[place.at + gap :]))
-
-
-def read_column_row(source: OpenFile, column_path: str, place: Place) -> bytes:
-    """Read a stamp of kind COLUMN: let pyarrow decode the column chunk that holds it.
-
-    Parameters
-    ----------
-    source
-        The file, with its size.
-    column_path
-        The column that was indexed.
-    place
-        The stamp's place, of kind COLUMN.
-
-    Raises
-    ------
-    Damaged
-        The file is no Parquet file any more, or has no such row, or there is no stamp or one of another size
-        in it.
-    """
-    try:
-        with pq.ParquetFile(SourceFile(source)) as file:
-            column = file.read_row_group(place.offset, columns=[column_path]).column(0)
-        value = column.slice(place.at, 1).combine_chunks()
-        for name in column_path.split(".")[1:]:
-            value = pc.struct_field(value, name)
-        stamp = value[0].as_py()
-    except (pa.ArrowException, OSError, LookupError) as error:
-        raise _changed(
-            f"row {place.at} of row group {place.offset} cannot be read any more ({error})"
-        ) from error
-    if not isinstance(stamp, bytes) or len(stamp) != place.size:
-        raise _changed(f"row {place.at} of row group {place.offset} no longer holds {place.size} bytes")
-    return stamp
-
-
-def _changed(what: str) -> Damaged:
-    return Damaged(
-        f"The archive changed: {what}.", "Ingest the file again if it was replaced, restore it if not."
-    )
-
-
-def _plain(place: Place, data: bytes | memoryview) -> bytes | memoryview:
-    """Decompress what was read for a FRAGMENT or a PAGE."""
-    try:
-        if place.kind is Kind.FRAGMENT:
-            return snappy.decompress(data, place.plain)
-        return compression.decompress(place.codec, data, place.plain)
-    except Damaged as error:
-        raise _changed(
-            f"{place.length} bytes at byte {place.offset} no longer decompress ({error.message})"
-        ) from error
 
 
 def index_chunk(source: RangeSource, chunk: ColumnChunk) -> Iterator[Place]:
@@ -221,15 +119,8 @@ def _data_page(
     elif page.encoding == Encoding.DELTA_LENGTH_BYTE_ARRAY:
         found = body.places(encodings.delta_length_byte_arrays(body.plain, start, count))
     elif page.encoding == Encoding.DELTA_BYTE_ARRAY:
-        values = encodings.delta_byte_arrays(body.plain, start, count)
-        found = (
-            Place(Kind.COLUMN, offset=chunk.row_group, at=first_row + int(row), size=shared + span[1])
-            if shared
-            else place
-            for row, (span, shared), place in zip(
-                rows, values, body.places(span for span, _ in values), strict=True
-            )
-        )
+        written = encodings.delta_byte_arrays(body.plain, start, count)
+        found = _sharing(body, written, Place(Kind.COLUMN, offset=chunk.row_group), first_row + rows)
     else:
         raise Damaged(f"its byte arrays have encoding {page.encoding}.")
     if there is None:
@@ -237,6 +128,23 @@ def _data_page(
     places = [ABSENT] * page.values
     for row, place in zip(rows.tolist(), found, strict=True):
         places[row] = place
+    return places
+
+
+def _sharing(
+    body: _Body, written: list[tuple[encodings.Span, int]], column: Place, rows: npt.NDArray[np.int64]
+) -> list[Place]:
+    """Return the places of values that take their beginning from the one before, where they take any.
+
+    `column` is the place of kind COLUMN that they get; `rows` are their rows in the row group.
+    """
+    plain = memoryview(body.plain)
+    places = body.places([span for span, _ in written])
+    before = b""
+    for number, ((start, size), shared) in enumerate(written):
+        before = before[:shared] + plain[start : start + size]
+        if shared:
+            places[number] = replace(column, at=int(rows[number]), size=len(before), crc=zlib.crc32(before))
     return places
 
 
@@ -345,33 +253,22 @@ class _SnappyBody(_Body):
 
 
 class _Trial:
-    """Places tried on the page they came from, with the bytes that a reader would read.
-
-    Stamps that lie side by side share their fragments, which are decompressed once.
-    """
+    """Places tried on the page they came from, with the bytes that a reader would read."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
-        self._read: tuple[int, int, int] | None = None
-        self._plain = memoryview(b"")
+        self._extractor = Extractor()
 
     def gives(self, place: Place, stamp: memoryview) -> bool:
         """Tell whether `place` gives `stamp` back. A whole page does: the stamp comes from it."""
         if place.kind is Kind.PAGE:
             return True
         start = place.offset - self._page.body_offset
-        data = self._page.body[start : start + place.length]
         try:
-            if place.kind is Kind.FRAGMENT and len(data) == place.length:
-                span = (place.offset, place.length, place.plain)
-                if span != self._read:
-                    self._plain, self._read = memoryview(_plain(place, data)), span
-                given = self._plain[place.at : place.at + place.size]
-            else:
-                given = memoryview(_unwrap(place, data))
+            given = self._extractor.unwrap(place, self._page.body[start : start + place.length])
         except Damaged:
             return False
-        return given.tobytes() == stamp.tobytes()  # views compare byte by byte, thirty times slower
+        return bytes(given) == stamp.tobytes()  # views compare byte by byte, thirty times slower
 
 
 def _body(page: Page) -> _Body:
