@@ -404,7 +404,7 @@ def test_a_stamp_of_a_column_that_changed() -> None:
     for content in (b"", b"PAR1", source.content[:-9], file_of(table.slice(0, 5), **how)[0].content):
         with pytest.raises(Damaged, match="row 8"):
             read_column_row(Memory(content), column, place)
-    for other in ([b"short"] * 9, [None] * 9, values[:7] + [values[8], values[7]]):
+    for other in ([b"short"] * 9, [None] * 9, [*values[:7], values[8], values[7]]):
         with pytest.raises(Damaged, match="no longer holds"):
             read_column_row(file_of(nest(other, 1, required=False)[0])[0], column, place)
     with pytest.raises(Damaged, match="cannot be read"):
