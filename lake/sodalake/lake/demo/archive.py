@@ -92,7 +92,7 @@ def write_demo_archive(
     seed
         Another seed, another sky.
     objects
-        Things in the sky. 300 give some 3 200 ZTF-like and 700 Rubin-like alerts, 0.18 GB.
+        Things in the sky. 300 give some 3 700 ZTF-like and 700 Rubin-like alerts, 0.2 GB.
     nights, last_night
         The nights looked at; some are cloudy. Alerts go with nights: fewer nights, fewer alerts.
     surveys
