@@ -214,7 +214,7 @@ class Cluster:
         configuration = self.folder / daemon.name / "configuration"
         write_configuration(configuration, properties(self.folder, self.ports, daemon))
         class_path = [*jars.class_path(), str(configuration)]
-        return java_command(java, daemon, class_path, None, self.folder / daemon.name)
+        return java_command(java, daemon, class_path, self.folder / daemon.name)
 
     def _wait(self, ready: Callable[[], bool], names: Iterable[str], what: str, until: float) -> None:
         names = list(names)

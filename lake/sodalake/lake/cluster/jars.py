@@ -99,7 +99,7 @@ class JarSet:
         self.folder = folder
 
     def class_path(self) -> list[str]:
-        """Return the jars in a fixed order (a class data archive is valid for one order only)."""
+        """Return the jars, in the same order on every machine."""
         return sorted(str(jar) for jar in self.folder.glob("*.jar"))
 
 
