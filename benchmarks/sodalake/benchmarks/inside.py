@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from functools import lru_cache
@@ -181,6 +182,7 @@ def bulk(stage: Stage) -> list[Figure]:
             threads_per_worker=1,
             processes=True,
             dashboard_address="127.0.0.1:0",
+            silence_logs=logging.ERROR,
             memory_limit=0,
         ) as cluster,
         _client(cluster) as client,

@@ -1,7 +1,8 @@
 """The rows of the bench that go over HTTP: one stamp, an object, a crowd, and ten times the archive.
 
 Two ways are always measured in turn, in rounds, and compared by the medians of the rounds: what else the
-machine does meanwhile touches both.
+machine does meanwhile touches both. The marks for *faster than the seeds' way* are for HDFS, where the seeds'
+users are; embedded, the seeds' way reads a local disk, usually from memory, and the ratio is told without a mark.
 """
 
 from __future__ import annotations
@@ -51,11 +52,8 @@ def one(stage: Stage) -> list[Figure]:
         figures += _latencies(place, f"one stamp as {what}", mine)
         ratio = _middle(theirs_, 0.5) / _middle(mine, 0.5)
         note = f"the seeds' way {_ms(theirs_, 0.5):.0f} ms (p95 {_ms(theirs_, 0.95):.0f})"
-        figures.append(
-            Figure(
-                "one", place, f"one stamp as {what}, faster than the seeds' way", ratio, "×", 25, note=note
-            )
-        )
+        measure = f"one stamp as {what}, faster than the seeds' way"
+        figures.append(Figure("one", place, measure, ratio, "×", _on_hdfs(stage, 25), note=note))
     figures += _latencies(place, "one stamp by SODA sync", sync)
     return figures + _together(stage, arrays)
 
@@ -115,7 +113,7 @@ def whole_object(stage: Stage) -> list[Figure]:
                 f"an object's 42 stamps in one request ({form}), faster than the seeds' way",
                 seeds_seconds / seconds,
                 "×",
-                100,
+                _on_hdfs(stage, 100),
                 note=f"{1e3 * seconds:.0f} ms, {_size(mine_):.2f} MB; the seeds' way {seeds_seconds:.1f} s, one by one",
                 details={"ms": [1e3 * o.quantile(0.5) for o in mine_], "seeds_s": theirs},
             )
@@ -192,6 +190,10 @@ def growth(stage: Stage) -> list[Figure]:
             note=note,
         )
     ]
+
+
+def _on_hdfs(stage: Stage, mark: float) -> float | None:
+    return None if stage.site.name == "embedded" else mark
 
 
 def _all_of(stage: Stage, number: int, form: str) -> str:
