@@ -26,7 +26,7 @@ def _read(folder: Path, survey: str) -> list[AlertStamps]:
         ids = ["diaSource.diaSourceId", "diaSource.diaObjectId", "diaSource.midpointMjdTai"]
     columns = [*ids, *(f"cutout{kind.capitalize()}" for kind in KINDS)]
     for file in sorted(folder.glob("*.parquet")):
-        for row in pq.read_table(file, columns=columns).to_pylist():
+        for row in pq.ParquetFile(file).read(columns=columns).to_pylist():
             stamps = {kind: row[f"cutout{kind.capitalize()}"] for kind in KINDS}
             if survey == "ztf":
                 alerts.append(
@@ -52,15 +52,6 @@ def _read(folder: Path, survey: str) -> list[AlertStamps]:
                     )
                 )
     return alerts
-
-
-@pytest.fixture(scope="session")
-def real_alerts(pytestconfig: pytest.Config) -> Path:
-    """The folder of real alerts beside the checkout."""
-    folder = pytestconfig.rootpath.parent / "shared" / "data" / "alerts"
-    if not folder.is_dir():
-        pytest.skip(f"NO REAL ALERTS: there is no folder {folder}, so no real stamp was read")
-    return folder
 
 
 @pytest.fixture(scope="session")

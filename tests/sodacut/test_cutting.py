@@ -73,7 +73,7 @@ def test_a_circle_is_astropys_cutout(
     assert SkyCoord(*there, unit="deg").separation(SkyCoord(lon, lat, unit="deg")).arcsec < 1e-6
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     ra=st.floats(0, 360), dec=st.floats(-90, 90), turn=st.floats(0, 360),
     x=st.floats(-6, 46), y=st.floats(-6, 46), size=st.floats(0.01, 40), shape=st.sampled_from("CPR"),
@@ -89,7 +89,7 @@ def test_the_box_is_that_of_a_dense_outline(
     size: float,
     shape: str,
 ) -> None:
-    """Against the plainest method: 200 000 points of the region's outline, projected one and all."""
+    """Against the plainest method: 20 000 points a side of the region's outline, projected one and all."""
     data = rubin_stamp(41, 41, ra=ra, dec=dec, turn=turn)
     wcs = _astropy_wcs(opened(data)[0].header)
     lon, lat = _sky(wcs, x, y)
@@ -104,7 +104,7 @@ def test_the_box_is_that_of_a_dense_outline(
         south = max(-90.0, lat - degrees)
         width = min(359.0, degrees / max(1e-9, np.cos(np.radians(lat))))
         region = Range(lon % 360, lon % 360 + width, south, min(90.0, south + 2 * degrees))
-    t = np.linspace(0, 1, 50_000)
+    t = np.linspace(0, 1, 20_000)
     points = np.concatenate([arc(t) for arc in region.arcs()])
     lons = np.degrees(np.arctan2(points[:, 1], points[:, 0]))
     lats = np.degrees(np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1])))
@@ -120,9 +120,8 @@ def test_the_box_is_that_of_a_dense_outline(
     except NoOverlap:
         inside = (xs > -0.5) & (xs < 40.5) & (ys > -0.5) & (ys < 40.5)
         assert not inside.any()
-        assert not region.holds(
-            frame.to_sky(*np.meshgrid([0.0, 20, 40], [0.0, 20, 40])[:2]).reshape(-1, 3)
-        ).any()
+        grid_x, grid_y = np.meshgrid(np.linspace(0, 40, 9), np.linspace(0, 40, 9))
+        assert not region.holds(frame.to_sky(grid_x.ravel(), grid_y.ravel())).any()
         return
     assert (box.x0, box.x1, box.y0, box.y1) == expected
 
