@@ -9,8 +9,6 @@ from sodalake.benchmarks.serving import Served
 from sodalake.benchmarks.stage import Scale
 from sodalake.benchmarks.stamps import ROWS, run
 from sodalake.lake.cluster import Cluster
-from sodalake.lake.files import filesystem
-from sodalake.lake.rows import open_rows
 
 TINY = Scale(
     files=2,
@@ -44,7 +42,7 @@ def test_every_row_is_measured_embedded(tmp_path: Path) -> None:
 
 
 @pytest.mark.cluster
-def test_on_a_cluster_lakes_are_removed_and_the_archive_stays(cluster: Cluster, tmp_path: Path) -> None:
+def test_rows_are_measured_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
     report = run(
         TINY, rows=("ingest", "one"), where=("cluster",), cluster_folder=cluster.folder, cache=tmp_path
     )
@@ -52,15 +50,17 @@ def test_on_a_cluster_lakes_are_removed_and_the_archive_stays(cluster: Cluster, 
         ("ingest", "cluster"),
         ("one", "cluster"),
     }
-    fs = filesystem(cluster.hdfs_url)
-    assert [
-        entry for entry in fs.ls("/bench/lakes", detail=False) if "bench" in entry.rpartition("/")[2]
-    ] == []
-    assert fs.exists("/bench")
-    assert all(daemon.listening for daemon in cluster.status())
-    rows = open_rows(cluster.rows_url("bench"))
-    assert rows.tables() == []
-    rows.close()
+    assert all(figure.reached > 0 for figure in report.figures)
+
+
+def test_a_place_that_is_not_to_be_had_is_left_out_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    report = run(TINY, rows=("ingest",), where=("cluster",), cluster_folder=tmp_path / "none", cache=tmp_path)
+    assert report.figures == []
+    assert "ava" in report.left_out["cluster"]
 
 
 def test_rows_that_can_be_asked_for_are_the_rows_there_are() -> None:
