@@ -20,16 +20,8 @@ from sodalake.sodacut.cards import Header
 from sodalake.sodacut.coordinates import pixel_box, sky_frame
 from sodalake.sodacut.cutting import cut, cut_pixels
 from sodalake.sodacut.errors import NoCoordinates, NoOverlap
-from sodalake.sodacut.regions import (
-    Circle,
-    Polygon,
-    Range,
-    Region,
-    directions,
-    parse_circle,
-    parse_polygon,
-    parse_pos,
-)
+from sodalake.sodacut.regions import parse_circle, parse_polygon, parse_pos
+from sodalake.sodacut.shapes import Circle, Polygon, Range, Region, directions
 from sodalake.sodacut.stampfits import unpacked
 
 Maker = Callable[..., bytes]

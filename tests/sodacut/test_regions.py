@@ -11,16 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sodalake.sodacut.errors import BadRegion
-from sodalake.sodacut.regions import (
-    Circle,
-    Polygon,
-    Range,
-    Region,
-    directions,
-    parse_circle,
-    parse_polygon,
-    parse_pos,
-)
+from sodalake.sodacut.regions import parse_circle, parse_polygon, parse_pos
+from sodalake.sodacut.shapes import Circle, Polygon, Range, Region, directions
 
 LON = st.floats(-720, 720)
 LAT = st.floats(-90, 90)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from sodalake.lake.errors import Damaged
 from sodalake.sodacut.cards import Header
 from sodalake.sodacut.errors import NoCoordinates, NoOverlap
-from sodalake.sodacut.regions import Directions, Range, Region, directions
+from sodalake.sodacut.shapes import Directions, Range, Region, directions
 
 __all__ = ["Box", "SkyFrame", "pixel_box", "sky_frame"]
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from sodalake.sodacut.cards import Header, padded
 from sodalake.sodacut.coordinates import Box, pixel_box, sky_frame
-from sodalake.sodacut.regions import Region
+from sodalake.sodacut.shapes import Region
 from sodalake.sodacut.stampfits import Hdu, Pixels, header_of, image_of, pixels_of, walk
 
 __all__ = ["box_of", "cut", "cut_pixels"]

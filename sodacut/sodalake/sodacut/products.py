@@ -23,7 +23,7 @@ from sodalake.sodacut.bundle import extensions, primary
 from sodalake.sodacut.cutting import cut, cut_pixels
 from sodalake.sodacut.gzipped import MAGIC, is_one_member
 from sodalake.sodacut.picture import Look, montage, render
-from sodalake.sodacut.regions import Region
+from sodalake.sodacut.shapes import Region
 from sodalake.sodacut.stampfits import Pixels, unpacked, walk
 from sodalake.sodacut.tables import json_array, stamp_batch
 
