@@ -1,7 +1,7 @@
 """Where a column's bytes are in a Parquet file: its chunk in each row group, as the footer tells.
 
-pyarrow reads the footer. What is asked of it here is checked against the file before it is believed: that the file
-ends with this footer, that nothing is encrypted, that a row has one value.
+pyarrow reads the footer. What is asked of it here is checked against the file before it is believed: that the
+file ends with this footer, that nothing is encrypted, that a row has one value.
 
 Source: apache/parquet-format, parquet.thrift (ColumnMetaData), Encryption.md.
 """

@@ -6,13 +6,13 @@ fragments of 64 KiB and compress each by itself: no tag crosses the end of a fra
 the one before. The compressed span of a fragment, with a length put before it, is therefore a stream of its
 own, and a stamp in a page of 1 MB costs the one or two fragments that hold it.
 
-Nothing in the stream marks a fragment's start, and reading half a million tags to find it takes Python a
-second for 18 MB. The decompressor knows it at full speed: it is given the rest of the stream and told that
-65536 bytes will come out. It makes the fragment, meets the next tag with no room left, and says so: "expected
-literal read of length L; remaining src: S; remaining dst: 0". S is where that literal's bytes begin, L how
-long its tag must be. Since the fragment came out without the one before, it is independent, too. Where the
-message says anything else, the tags are read one by one; where the stream is made otherwise, `DependentError`
-is raised, and a stamp there costs its page.
+Nothing in the stream marks a fragment's start, and to find it by reading every tag takes Python a second for
+40 MB of Rubin's stamps. The decompressor knows it ten times sooner: it is given the rest of the stream and
+told that 65536 bytes will come out. It makes the fragment, meets the next tag with no room left, and says so:
+"expected literal read of length L; remaining src: S; remaining dst: 0". S is where that literal's bytes
+begin, L how long its tag must be. Since the fragment came out without the one before, it is independent, too.
+Where the message says anything else, the tags are read one by one; where the stream is made otherwise,
+`DependentError` is raised, and a stamp there costs its page.
 
 Source: google/snappy, format_description.txt; the length of a fragment is `kBlockSize` of its snappy.cc.
 """
@@ -169,7 +169,7 @@ def split(stream: bytes | memoryview, *, ask_decompressor: bool = True) -> Fragm
     stream
         The whole stream, with its length.
     ask_decompressor
-        False: find the fragments by reading every tag, forty times slower. It is what happens anyway where
+        False: find the fragments by reading every tag, ten times slower. It is what happens anyway where
         the decompressor's answer is not understood.
 
     Raises
