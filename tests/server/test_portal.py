@@ -283,6 +283,11 @@ def test_a_card_of_ztf() -> None:
     assert did == ["ivo://sodalake/ztf?3357422075215015000/template"]
 
 
+def test_a_small_error_is_not_nothing() -> None:
+    alert = NewestAlert("1", "o", 2_461_111.5, {"magpsf": 13.8812, "sigmapsf": 0.0021})
+    assert card_of(alert, load_survey("ztf"), "", "sodalake").brightness == "13.881 ± 0.002 mag"
+
+
 def test_a_card_of_rubin() -> None:
     columns = {"psfFlux": -12345.6, "psfFluxErr": 321.0, "band": "z"}
     card = card_of(

@@ -170,7 +170,10 @@ def _brightness(columns: Mapping[str, object], survey: Survey) -> str:
     error = _number(columns, survey, survey.brightness.error)
     if value is None:
         return ""
-    digits = 2 if survey.brightness.kind == "magnitude" else 0 if abs(value) >= 100 else 1
+    if survey.brightness.kind == "magnitude":
+        digits = 3 if error is not None and error < 0.005 else 2
+    else:
+        digits = 0 if abs(value) >= 100 else 1
 
     def text(number: float) -> str:
         return f"{number:,.{digits}f}".replace(",", _THIN_SPACE).replace("-", "\u2212")
