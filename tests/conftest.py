@@ -6,7 +6,10 @@ already, and leave it running: ``SODALAKE_TEST_CLUSTER=FOLDER pytest``.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -72,18 +75,41 @@ def _can_run_java() -> None:
         pytest.skip(f"REAL HDFS AND HBASE NOT TESTED: {error}")
 
 
+# Removes a run's cluster when the run ends, however it ends: a killed one closes the pipe too.
+_REMOVE = """
+import sys
+from pathlib import Path
+from sodalake.lake.cluster import Cluster
+sys.stdin.read()
+Cluster(Path(sys.argv[1])).destroy()
+"""
+
+
+@contextlib.contextmanager
+def _new_cluster(folder: Path) -> Iterator[Cluster]:
+    running = Cluster(folder)
+    remover = subprocess.Popen(
+        [sys.executable, "-c", _REMOVE, str(folder)], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        running.up()
+        yield running
+    finally:
+        remover.communicate()
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running cluster, shared by the whole run. Break nothing in it: see `own_cluster`."""
     _can_run_java()
     given = os.environ.get("SODALAKE_TEST_CLUSTER")
-    running = Cluster(Path(given) if given else tmp_path_factory.mktemp("cluster"))
-    try:
+    if given:
+        running = Cluster(Path(given))
         running.up()
         yield running
-    finally:
-        if not given:
-            running.destroy()
+        return
+    with _new_cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -98,12 +124,8 @@ def own_cluster(
         yield request.getfixturevalue("cluster")
         return
     _can_run_java()
-    running = Cluster(tmp_path_factory.mktemp("own_cluster"))
-    try:
-        running.up()
+    with _new_cluster(tmp_path_factory.mktemp("own_cluster")) as running:
         yield running
-    finally:
-        running.destroy()
 
 
 @pytest.fixture
