@@ -241,7 +241,8 @@ def test_what_an_archive_says_is_text_and_never_markup(new_server: Start, tmp_pa
     assert NASTY in page.text
     epochs = next(str(a["href"]) for a in page.all("a") if "all=true" in str(a["href"]))
     assert parse_qs(urlsplit(epochs).query)["objectId"] == [NASTY]
-    assert server.ask("/ztf/api/v1/cutouts?" + urlsplit(epochs).query).status == 200
+    answer = server.ask("/ztf/api/v1/cutouts?" + urlsplit(epochs).query)
+    assert (answer.status, answer.body[:2]) == (200, b"PK"), answer.body[:500]
 
 
 @given(
