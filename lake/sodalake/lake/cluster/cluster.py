@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import psutil
 
 from ..errors import Unavailable, UsageError
 from ..rows.gateway import ThriftServer
-from .daemons import DAEMONS, DATANODES, Daemon, DaemonStatus, JavaProcess, answers, java_command
+from .daemons import DAEMONS, DATANODES, Daemon, DaemonStatus, JavaProcess, answers, has_ended, java_command
 from .jars import JarSet, fetch_jars, one_at_a_time, require_java
 from .site import Ports, choose_ports, is_free, properties, write_configuration
 
@@ -25,6 +26,7 @@ __all__ = ["Cluster", "default_folder"]
 
 _HDFS = ("namenode", *DATANODES)
 _HBASE = ("zookeeper", "master", "regionserver", "thrift2")
+_PATIENCE = 30.0  # seconds that a process has to end in order
 _FORMAT = Daemon("format", DAEMONS["namenode"].main, ("-format", "-nonInteractive"), "128m", (), False)
 
 
@@ -231,10 +233,13 @@ class Cluster:
 
     def _end(self, names: Iterable[str], how: signal.Signals) -> None:
         asked = [process for name in names if (process := self.process(name).signal(how)) is not None]
-        _, left = psutil.wait_procs(asked, timeout=30)
-        for process in left:
-            process.kill()
-        psutil.wait_procs(left, timeout=10)
+        until = time.monotonic() + _PATIENCE
+        while left := [process for process in asked if not has_ended(process)]:
+            if time.monotonic() > until:
+                for process in left:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+            time.sleep(0.05)
 
     def _status(self, daemon: Daemon) -> DaemonStatus:
         process = self.process(daemon.name).find()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["DAEMONS", "DATANODES", "Daemon", "DaemonStatus", "JavaProcess", "answers"]
+__all__ = ["DAEMONS", "DATANODES", "Daemon", "DaemonStatus", "JavaProcess", "answers", "has_ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,18 @@ class JavaProcess:
         told = self.log.read_text(errors="replace").splitlines()
         errors = [line for line in told if re.search(r" (ERROR|FATAL) |^Error|Exception: ", line)]
         return "\n".join((errors or told)[-lines:])
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Say whether a process is gone, or gone but for somebody who should wait for it."""
+    try:
+        process.wait(0)  # also takes leave of it where it is this process' child
+    except psutil.TimeoutExpired:
+        try:
+            return bool(process.status() == psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return True
+    return True
 
 
 def answers(port: int, timeout: float = 0.5) -> bool:
