@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .catalogue import FileRecord, FileView
+from .chunks import refuse_encrypted
 from .errors import Damaged, UsageError
 from .files import FileStat, OpenFile, SourceFile, open_source, stat, write_whole
 from .flatten import Essentials, essentials, flatten, needed_columns
@@ -97,7 +98,9 @@ class FlatFile:
 def _opened(url: str) -> tuple[OpenFile, pq.ParquetFile]:
     source = open_source(url)
     try:
-        return source, pq.ParquetFile(SourceFile(source), pre_buffer=True)
+        file = pq.ParquetFile(SourceFile(source), pre_buffer=True)
+        refuse_encrypted(source, file.metadata)  # before pyarrow is asked for a column: it aborts the process
+        return source, file
     except (pa.ArrowException, OSError) as error:
         raise Damaged(
             f"{url} is not a readable Parquet file: {error}", "Check how it was written."

@@ -70,12 +70,16 @@ class ReaderActor:
         The lake it opens.
     threads
         Requests it works on at the same time.
+    warm
+        Called once, aside: imports that a first request should not wait for.
     """
 
-    def __init__(self, lake_url: str, threads: int = 4) -> None:
+    def __init__(self, lake_url: str, threads: int = 4, warm: Callable[[], None] | None = None) -> None:
         self._reader = Reader(Lake.open(lake_url))
         self._address: str = get_worker().address
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reader")
+        if warm is not None:
+            self._threads.submit(warm)
 
     async def call(self, question: Question, finish: Finish | None, seconds: float) -> Any:
         """Answer a question; with `finish`, what it makes of the alerts instead of the alerts.
@@ -165,10 +169,19 @@ class FastLane:
     Made by `start`. Used from one event loop.
     """
 
-    def __init__(self, client: Client, lake_url: str, slots: int, threads: int, deadline: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        lake_url: str,
+        slots: int,
+        threads: int,
+        deadline: float,
+        warm: Callable[[], None] | None = None,
+    ) -> None:
         self._client = client
         self._lake_url = lake_url
         self._threads = threads
+        self._warm = warm
         self._deadline = deadline
         self._slots = [_Slot(number) for number in range(slots)]
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -177,7 +190,14 @@ class FastLane:
 
     @classmethod
     async def start(
-        cls, client: Client, lake_url: str, *, slots: int = 2, threads: int = 4, deadline: float = 10.0
+        cls,
+        client: Client,
+        lake_url: str,
+        *,
+        slots: int = 2,
+        threads: int = 4,
+        deadline: float = 10.0,
+        warm: Callable[[], None] | None = None,
     ) -> FastLane:
         """Make the actors on the lane's workers and return when they answer.
 
@@ -193,8 +213,10 @@ class FastLane:
             Requests an actor works on at the same time.
         deadline
             Seconds a call may take when it does not say.
+        warm
+            Called once on each new actor, beside its first requests.
         """
-        lane = cls(client, lake_url, slots, threads, deadline)
+        lane = cls(client, lake_url, slots, threads, deadline, warm)
         until = time.monotonic() + max(deadline, 30.0)
         for slot in lane._slots:  # one after the other, so that each takes the emptiest worker
             await lane._ensure(slot, until)
@@ -326,6 +348,7 @@ class FastLane:
             ReaderActor,
             self._lake_url,
             self._threads,
+            self._warm,
             actor=True,
             pure=False,
             workers=[emptiest],

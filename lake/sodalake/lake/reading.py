@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from .errors import Damaged
 from .files import OpenFile, OpenFiles
 from .places import Kind, Place
-from .stampindex import extract, read_column_row
+from .stampbytes import Extractor, read_column_row
 
 __all__ = ["GAP", "SPAN", "StampFiles", "Wanted"]
 
@@ -92,12 +92,13 @@ class StampFiles:
         self.reads += 1
         if len(data) != span.stop - span.start:
             raise Damaged(f"The file {span.first.url} ends too early.", "Ingest it again.")
+        extractor = Extractor()  # neighbours in one page or fragment are decompressed once
         for index in span.stamps:
             place = wanted[index].place
             at = place.offset - span.start
             part = data if len(data) == place.length else data[at : at + place.length]
             try:
-                out[index] = extract(place, part)
+                out[index] = extractor.extract(place, part)
             except Damaged as error:
                 raise Damaged(
                     f"{error.message} ({wanted[index].url}, column {wanted[index].column})",

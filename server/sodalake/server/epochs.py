@@ -57,6 +57,8 @@ class _Plain:
         self._begun = False
 
     def add(self, part: bytes) -> bytes:
+        if self._begun and not part:
+            return b""  # all epochs of this page were hidden by an ingest since the page before
         before = self._writer.separator if self._begun else self._writer.head()
         self._begun = True
         return before + part
