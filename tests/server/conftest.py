@@ -209,8 +209,7 @@ class Server:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith("ready "):
-            self.process.wait()
-            self._reader.join()
+            self.stop()
             pytest.fail("the server did not start:\n" + "\n".join(self.log))
         self.url = line.split()[1].rstrip("/")
         self.host = urlsplit(self.url).netloc

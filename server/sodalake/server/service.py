@@ -27,10 +27,11 @@ from sodalake.server.handlers import Handler, NotFound
 from sodalake.server.routes import routes
 from sodalake.server.urls import Proxies
 from sodalake.server.workers import workers
+from sodalake.sodacut import warm_up
 
 __all__ = ["Service", "make_app"]
 
-_WORKERS_SECONDS = 20  # that a scheduler's workers may come later than the service
+_WORKERS_SECONDS = 90  # that workers may take to start, or come later than the service
 
 _log = structlog.get_logger("sodalake.service")
 
@@ -103,7 +104,9 @@ class Service:
                 lake.url,
                 slots=slots,
                 threads=settings.threads,
-                deadline=settings.deadlines.request,
+                # Every call has its own; this one bounds the start, and a busy machine starts slowly.
+                deadline=max(settings.deadlines.request, _WORKERS_SECONDS),
+                warm=warm_up,
             )
             close.push_async_callback(service.lane.close)
             server = GateServer(make_app(service), limits=settings.limits, idle=settings.deadlines.idle)
