@@ -30,6 +30,7 @@ from .alerts import AlertStamps, Epochs, Question
 from .errors import DeadlineExceeded, LakeError, Unavailable
 from .lake import Lake
 from .reader import Reader
+from .rows import within
 from .survey import Survey
 
 __all__ = ["LANE", "FastLane", "Finish", "Page", "ReaderActor"]
@@ -104,7 +105,8 @@ class ReaderActor:
     def _work(self, question: Question, finish: Finish | None, until: float) -> Any:
         if time.monotonic() > until:
             raise _late(0.0)
-        answer = self._reader.answer(question)
+        with within(until - time.monotonic()):
+            answer = self._reader.answer(question)
         if finish is None:
             return answer
         survey = self._reader.lake.survey(question.survey)
