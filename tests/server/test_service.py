@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -226,6 +227,20 @@ def test_capabilities_and_availability(server: Any) -> None:
     assert parsedate_to_datetime(capabilities.headers["Last-Modified"]).tzinfo is not None
     availability = server.ask("/soda/availability")
     assert "<available>true</available>" in availability.text
+
+
+def test_availability_is_false_while_a_back_end_is_away(server: Any, archive: Any) -> None:
+    file = Path(archive.lake) / "lake.toml"
+    away = file.rename(file.with_suffix(".away"))
+    try:
+        answer = server.ask("/soda/availability")
+        assert answer.status == 200
+        assert "<available>false</available>" in answer.text
+        assert "<note>files: " in answer.text
+        assert server.alive()
+    finally:
+        away.rename(file)
+    assert "<available>true</available>" in server.ask("/soda/availability").text
 
 
 def test_an_id_that_may_need_all_its_64_bits_keeps_them(server: Any, archive: Any, make_did: Did) -> None:

@@ -23,7 +23,7 @@ from sodalake.lake.lanes import Finish
 from sodalake.lake.survey import STAMP_KINDS, Survey
 from sodalake.server.dali import Parameters, clip
 from sodalake.server.epochs import EpochsPlan, EpochStream, epoch_writer
-from sodalake.server.errors import BadParameter, MultiValuedParamNotSupported, as_json
+from sodalake.server.errors import BadParameter, Fault, MultiValuedParamNotSupported, as_json
 from sodalake.server.ownership import OfObject
 from sodalake.server.plans import LASTING, PASSING, Plan, alert_id, kinds_of, object_id, picture
 from sodalake.server.stamps import StampHandler
@@ -198,8 +198,11 @@ class CutoutsHandler(StampHandler, EpochStream):
     """``/api/v1/cutouts`` and ``/SURVEY/api/v1/cutouts``, by GET and POST."""
 
     methods = ("GET", "HEAD", "POST", "OPTIONS")
-    write_fault = staticmethod(as_json)
     negotiates = False
+
+    def write_fault(self, fault: Fault) -> tuple[str, bytes]:
+        """Write an error as JSON."""
+        return as_json(fault)
 
     async def get(self, name: str = "") -> None:
         """Describe the parameters where there are none, else answer."""

@@ -25,7 +25,6 @@ gets that id and no traceback.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from sodalake.lake.errors import (
@@ -45,7 +44,6 @@ __all__ = [
     "BadParameter",
     "BadRequest",
     "BodyTooLarge",
-    "ErrorWriter",
     "Fault",
     "HeadersTooLarge",
     "MethodNotAllowed",
@@ -173,10 +171,6 @@ def fault_of_status(status: int, text: str, advice: str = "") -> Fault:
     else:
         label = "Error"
     return Fault(status, label, text, advice, _RETRY_AFTER_SECONDS if status == 503 else None)
-
-
-ErrorWriter = Callable[[Fault], tuple[str, bytes]]
-"""A protocol's way to write a fault: its Content-Type and the body."""
 
 
 def as_text(fault: Fault) -> tuple[str, bytes]:

@@ -62,9 +62,6 @@ class Handler(RequestHandler):
     methods: ClassVar[tuple[str, ...]] = ("GET", "HEAD", "OPTIONS")
     """The methods this resource answers, for Allow."""
 
-    write_fault: ClassVar[staticmethod[[Fault], tuple[str, bytes]]] = staticmethod(as_text)
-    """How this protocol writes an error."""
-
     works_while_draining: ClassVar[bool] = False
     """Whether the resource answers while the service waits for its last requests."""
 
@@ -139,6 +136,10 @@ class Handler(RequestHandler):
 
     # -- errors
 
+    def write_fault(self, fault: Fault) -> tuple[str, bytes]:
+        """Return an error's Content-Type and body, the way of this protocol."""
+        return as_text(fault)
+
     def fault_of(self, error: BaseException | None, status: int) -> Fault:
         """Return how `error`, which a handler raised, is told."""
         if isinstance(error, LakeError):
@@ -165,7 +166,7 @@ class Handler(RequestHandler):
         error = kwargs.get("exc_info", (None, None, None))[1]
         fault = self.fault_of(error, status_code)
         self.set_status(fault.status)
-        kind, body = type(self).write_fault(fault)
+        kind, body = self.write_fault(fault)
         self.set_header("Content-Type", kind)
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Cache-Control", "no-store")
@@ -240,12 +241,6 @@ class NotFound(Handler):
         super().prepare()
         raise NoSuchPage(f"There is nothing at {self.request.path[:200]}.", f"Begin at {self.base_url()}/.")
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Write the error as JSON below an API, else as text."""
-        if "/api/" in self.request.path:
-            kind, body = as_json(self.fault_of(kwargs["exc_info"][1], status_code))
-            self.set_status(404)
-            self.set_header("Content-Type", kind)
-            self.finish(body)
-        else:
-            super().write_error(status_code, **kwargs)
+    def write_fault(self, fault: Fault) -> tuple[str, bytes]:
+        """Write an error as JSON below an API, else as text."""
+        return as_json(fault) if "/api/" in self.request.path else as_text(fault)

@@ -21,7 +21,7 @@ from sodalake.server.config import Settings
 
 __all__ = ["workers"]
 
-_CONNECT_SECONDS = 10
+_CONNECT_SECONDS = 5
 # Dask's own HTTP server cannot be left out; it gets a free port of loopback, and no dashboard.
 _LOOPBACK: Final = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
