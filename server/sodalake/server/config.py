@@ -78,7 +78,7 @@ class Limits(_Section):
     epochs: int = Field(
         100_000,
         ge=1,
-        description="Alerts in one streamed answer (all=true); above it the request is refused.",
+        description="Alerts in one streamed answer (all=true); a stream that grows beyond it is cut.",
     )
     chunk: int = Field(
         32,
