@@ -133,6 +133,7 @@ def hdfs_url(cluster: Cluster) -> Iterator[str]:
     """The URL of a new folder in HDFS, removed at the end."""
     import hdfs_native
 
+    cluster.up()  # at once where it runs; a test that ended one of its processes may have failed
     folder = f"/tests/{uuid.uuid4().hex[:12]}"
     client = hdfs_native.Client(cluster.hdfs_url)
     client.mkdirs(folder, create_parent=True)
@@ -143,6 +144,7 @@ def hdfs_url(cluster: Cluster) -> Iterator[str]:
 @pytest.fixture
 def hbase_url(cluster: Cluster) -> Iterator[str]:
     """The URL of a row store in HBase without tables; those that the test makes are dropped at the end."""
+    cluster.up()
     url = cluster.rows_url(f"test-{uuid.uuid4().hex[:12]}")
     yield url
     rows = open_rows(url)
