@@ -21,7 +21,9 @@ def test_each_room_is_one_package_of_the_namespace(folder: str, package: str) ->
     assert (ROOT / folder / "sodalake" / package / "__init__.py").is_file()
     # PEP 420: an __init__.py here would hide every other room.
     assert not (ROOT / folder / "sodalake" / "__init__.py").exists()
-    assert [p.name for p in (ROOT / folder / "sodalake").iterdir() if p.is_dir() and p.name != "__pycache__"] == [package]
+    assert [
+        p.name for p in (ROOT / folder / "sodalake").iterdir() if p.is_dir() and p.name != "__pycache__"
+    ] == [package]
 
 
 def test_the_wheel_holds_every_room() -> None:
