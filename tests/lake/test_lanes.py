@@ -75,10 +75,15 @@ def test_answers_are_those_of_the_archive_and_finish_runs_on_the_worker(lake: st
         name, pid, stamp = await lane.call(question(1), finish)
         assert (name, stamp) == ("ztf", ALERTS[1].stamp("Science"))
         assert pid != server
-        page = await lane.call(EpochsOf("ztf", "ZTF21aa", ("science",), limit=4), lambda alerts, _: len(alerts))
+        page = await lane.call(
+            EpochsOf("ztf", "ZTF21aa", ("science",), limit=4), lambda alerts, _: len(alerts)
+        )
         assert (page.made, page.next is None) == (4, False)
         # Requests at once are spread over the workers.
-        pids = {pid for _, pid, _ in await asyncio.gather(*(lane.call(question(i % 9), finish) for i in range(24)))}
+        pids = {
+            pid
+            for _, pid, _ in await asyncio.gather(*(lane.call(question(i % 9), finish) for i in range(24)))
+        }
         assert len(pids) == 2
         assert await lane.health() == {}
         assert (await lane.counters())["reads"] >= 10

@@ -3,9 +3,9 @@ line.
 
 ::
 
-    from sodalake.server import Service, load_settings
+    from sodalake.server import load_settings, start
 
-    service = await Service.start(load_settings(lake="my.lake", port=0))
+    service = await start(load_settings(lake="my.lake", port=0))
     print(service.url)
     await service.stop()
 
@@ -24,16 +24,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sodalake.server.config import Settings, load_settings
     from sodalake.server.identity import User
-    from sodalake.server.service import Service, make_app
+    from sodalake.server.service import Service
+    from sodalake.server.startup import start
 
-__all__ = ["Service", "Settings", "User", "load_settings", "make_app"]
+__all__ = ["Service", "Settings", "User", "load_settings", "start"]
 
 _HOME_OF = {
     "Service": "service",
     "Settings": "config",
     "User": "identity",
     "load_settings": "config",
-    "make_app": "service",
+    "start": "startup",
 }
 
 

@@ -13,7 +13,7 @@ import socket
 import struct
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import structlog
 from tornado.web import HTTPError, RequestHandler
@@ -29,10 +29,8 @@ from sodalake.server.errors import (
     fault_of_status,
 )
 from sodalake.server.identity import ANONYMOUS, User, user_of
+from sodalake.server.service import Service
 from sodalake.server.urls import base_url
-
-if TYPE_CHECKING:
-    from sodalake.server.service import Service
 
 __all__ = ["SERVER_NAME", "Handler", "NotFound"]
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sodalake.server import soda
 from sodalake.server.cutouts import CutoutsHandler
 from sodalake.server.portal import routes as portal_routes
+from sodalake.server.service import Service
 from sodalake.server.vosi import AvailabilityHandler, CapabilitiesHandler, HealthHandler
-
-if TYPE_CHECKING:
-    from sodalake.server.service import Service
 
 __all__ = ["routes"]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sodalake.server.config import Settings
 from sodalake.server.logs import configure_logs
 from sodalake.server.service import Service
+from sodalake.server.startup import start
 
 __all__ = ["run"]
 
@@ -26,7 +27,7 @@ def run(settings: Settings, ready: Callable[[Service], None] | None = None) -> N
     Raises
     ------
     LakeError
-        The service cannot be started; see `Service.start`.
+        The service cannot be started; see `startup.start`.
     """
     configure_logs(settings.log)
     asyncio.run(_serve(settings, ready))
@@ -41,7 +42,7 @@ async def _serve(settings: Settings, ready: Callable[[Service], None] | None) ->
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    starting = asyncio.create_task(Service.start(settings))
+    starting = asyncio.create_task(start(settings))
     stop = asyncio.create_task(asked.wait())
     await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():

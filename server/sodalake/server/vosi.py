@@ -13,14 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import TYPE_CHECKING
 
 from lxml import etree
 
 from sodalake.server.handlers import Handler
-
-if TYPE_CHECKING:
-    from sodalake.server.service import Service
+from sodalake.server.service import Service
 
 __all__ = [
     "AvailabilityHandler",

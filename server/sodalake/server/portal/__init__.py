@@ -8,13 +8,11 @@ numbers come from the fast lane (`latest`), what is shown of an alert is decided
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sodalake.server.portal.latest import Latest
 from sodalake.server.portal.pages import FrontPage, StaticFile
-
-if TYPE_CHECKING:
-    from sodalake.server.service import Service
+from sodalake.server.service import Service
 
 __all__ = ["routes"]
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sodalake.lake.alerts import Newest, NewestAlert
-
-if TYPE_CHECKING:
-    from sodalake.server.service import Service
+from sodalake.server.service import Service
 
 __all__ = ["COUNT", "KEPT_SECONDS", "Latest"]
 
