@@ -27,6 +27,7 @@ __all__ = ["Cluster", "default_folder"]
 _HDFS = ("namenode", *DATANODES)
 _HBASE = ("zookeeper", "master", "regionserver", "thrift2")
 _PATIENCE = 30.0  # seconds that a process has to end in order
+_RELEASE = 5.0  # seconds that the kernel may take to free the ports of a process that has ended
 _FORMAT = Daemon("format", DAEMONS["namenode"].main, ("-format", "-nonInteractive"), "128m", (), False)
 
 
@@ -232,6 +233,7 @@ class Cluster:
             time.sleep(0.1)
 
     def _end(self, names: Iterable[str], how: signal.Signals) -> None:
+        names = list(names)
         asked = [process for name in names if (process := self.process(name).signal(how)) is not None]
         until = time.monotonic() + _PATIENCE
         while left := [process for process in asked if not has_ended(process)]:
@@ -240,6 +242,11 @@ class Cluster:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.kill()
             time.sleep(0.05)
+        # A killed JVM looks ended (its first thread is) while others of its threads still hold its sockets.
+        ports = [port for name in names for port in self.ports[name].values()]
+        until = time.monotonic() + _RELEASE
+        while not all(map(is_free, ports)) and time.monotonic() < until:
+            time.sleep(0.01)
 
     def _status(self, daemon: Daemon) -> DaemonStatus:
         process = self.process(daemon.name).find()
