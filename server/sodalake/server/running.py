@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 
+from sodalake.lake.memory import keep_freed_memory
 from sodalake.server.config import Settings
 from sodalake.server.logs import configure_logs
 from sodalake.server.service import Service
@@ -29,6 +30,8 @@ def run(settings: Settings, ready: Callable[[Service], None] | None = None) -> N
     LakeError
         The service cannot be started; see `startup.start`.
     """
+    # A process of our own: what an answer of some MB took is kept for the next (7 ms against 2.2 for 2.9 MB).
+    keep_freed_memory()
     configure_logs(settings.log)
     asyncio.run(_serve(settings, ready))
 
