@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,6 +40,41 @@ def test_every_stamp_comes_back_in_the_order_asked(file: str, ranges: list[tuple
     got = files.read([wanted(file, start, length) for start, length in ranges])
     assert got == [CONTENT[start : start + length] for start, length in ranges]
     assert files.reads <= len(ranges)
+    files.close()
+
+
+@pytest.fixture(scope="module")
+def far_file() -> Iterator[str]:
+    """The same bytes where reads run side by side: not on local disk."""
+    store = fsspec.filesystem("memory")
+    store.pipe_file("/reading/content", CONTENT)
+    yield "memory://reading/content"
+    store.rm("/reading", recursive=True)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, SIZE - 70_000), st.integers(1, 70_000)), max_size=40), st.integers(1, 4)
+)
+def test_reads_side_by_side_give_the_same(
+    far_file: str, ranges: list[tuple[int, int]], parallel: int
+) -> None:
+    files = StampFiles(parallel=parallel)
+    got = files.read([wanted(far_file, start, length) for start, length in ranges])
+    assert got == [CONTENT[start : start + length] for start, length in ranges]
+    files.close()
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_after_damage_the_rest_is_not_read(far_file: str, parallel: int) -> None:
+    files = StampFiles(parallel=parallel)
+    apart = [wanted(far_file, start, 10) for start in range(0, 100 * 2 * GAP, 2 * GAP)]
+    broken = [replace(apart[0], place=replace(apart[0].place, crc=1))]  # the first that is read
+    with pytest.raises(Damaged):
+        files.read(broken + apart[1:])
+    if parallel == 1:  # else others may be through before the first one's damage is seen
+        assert files.reads == 1
+    # The threads that helped are free again, and nothing is left over for the next request.
+    assert files.read(apart) == [CONTENT[start : start + 10] for start in range(0, 100 * 2 * GAP, 2 * GAP)]
     files.close()
 
 

