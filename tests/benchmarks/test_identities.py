@@ -53,3 +53,11 @@ def test_ids_look_like_the_surveys() -> None:
 def test_an_archive_that_cannot_be_is_refused(files: int, rows: int) -> None:
     with pytest.raises(ValueError, match="multiple of 14"):
         Identities("ztf", files, rows)
+
+
+@pytest.mark.parametrize("survey", ["ztf", "lsst"])
+def test_ids_grow_with_the_night(survey: str) -> None:
+    identities = Identities(survey, 3, 140)
+    alerts = identities.alert_ids(np.arange(420)).reshape(EPOCHS, identities.objects)  # a row a night
+    assert (alerts.max(axis=1)[:-1] < alerts.min(axis=1)[1:]).all()
+    assert (np.diff(alerts[0]) < 0).any()  # within a night in no order

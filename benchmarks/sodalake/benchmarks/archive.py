@@ -32,7 +32,7 @@ from .sources import real_files, real_rows
 
 __all__ = ["Archive", "Recipe", "make_archive"]
 
-_VERSION = 1  # of what the files are: another one makes them anew
+_VERSION = 2  # of what the files are: another one makes them anew
 _PAGE = 1 << 20
 _BATCH = 16  # values between two looks at the page's size; pyarrow's own 1024 makes pages of 13 MB of stamps
 _PARALLEL = 2

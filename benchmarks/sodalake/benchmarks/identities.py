@@ -17,8 +17,8 @@ __all__ = ["EPOCHS", "Identities"]
 EPOCHS = 14
 """Alerts of an object."""
 
-# Odd multipliers, modulo a power of two, permute the numbers below it: ids come out unique and unsorted, as
-# real ones.
+# Odd multipliers, modulo a power of two, permute the numbers below it: the ids of a night come out
+# unique and in no order, as real ones.
 _SHUFFLE = 0x9E3779B97F4A7C15
 _LETTERS = 26**7
 _LETTER_SHUFFLE = 2_654_435_761  # coprime to 26
@@ -57,9 +57,11 @@ class Identities:
         return np.arange(file * self.rows, (file + 1) * self.rows, dtype=np.int64)
 
     def alert_ids(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return candid or diaSourceId of each slot: 19 or 18 digits, as in the surveys."""
-        mixed = _mixed(slots)
-        return mixed + (2_000_000_000_000_000_000 if self.survey == "ztf" else 170_000_000_000_000_000)
+        """Return candid or diaSourceId of each slot: 19 or 18 digits that grow with the night, as real ones."""
+        nights = slots // self.objects
+        if self.survey == "ztf":
+            return (1_246 + nights) * 1_000_000_000_000_000 + _mixed(slots, 49)
+        return (170_000 + nights) * 1_000_000_000_000 + _mixed(slots, 39)
 
     def object_numbers(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the objects of slots, numbered from 0."""
@@ -68,7 +70,7 @@ class Identities:
     def object_name(self, number: int) -> str:
         """Return the text of objectId or diaObjectId of an object's number."""
         if self.survey != "ztf":
-            return str(int(_mixed(np.array([number]))[0]) + 313_000_000_000_000_000)
+            return str(int(_mixed(np.array([number]), 53)[0]) + 313_000_000_000_000_000)
         mixed = number * _LETTER_SHUFFLE % _LETTERS
         letters = ""
         for _ in range(7):
@@ -93,7 +95,7 @@ class Identities:
         return times
 
 
-def _mixed(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Permute numbers below 2**53 among themselves."""
-    mixed = (numbers.astype(np.uint64) * np.uint64(_SHUFFLE)) & np.uint64((1 << 53) - 1)
+def _mixed(numbers: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """Permute numbers below ``2**bits`` among themselves."""
+    mixed = (numbers.astype(np.uint64) * np.uint64(_SHUFFLE)) & np.uint64((1 << bits) - 1)
     return mixed.astype(np.int64)

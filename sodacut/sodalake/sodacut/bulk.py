@@ -3,7 +3,7 @@
 The index entries come in one round trip, the stamps in reads that are sorted by file and offset and joined with
 their neighbours, the pixels in one buffer. A caller with many ids cuts them into runs of some hundred to some
 thousand (a ZTF stamp takes 16 kB decoded) and gives each run to a worker; runs of alerts that stand in the same
-files read least.
+files read least: both surveys' ids grow with the night, so sort them before cutting.
 """
 
 from __future__ import annotations
