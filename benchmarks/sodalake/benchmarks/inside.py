@@ -70,16 +70,15 @@ def ingest_speed(stage: Stage) -> list[Figure]:
 
 def _speed(stage: Stage, one: Ingested) -> Figure:
     files = "one file" if one.files == 1 else f"{one.files} files"
-    workers = "one worker" if one.workers == 1 else f"{one.workers} workers, each"
-    return Figure(
-        "ingest",
-        stage.site.name,
-        f"ingest of {files}, {workers}",
-        one.bytes / 1e6 / one.seconds / one.workers,
-        "MB/s",
-        60,
-        note=f"{one.bytes / 1e6:.0f} MB, {one.alerts} alerts in {one.seconds:.1f} s",
-    )
+    speed = one.bytes / 1e6 / one.seconds
+    note = f"{one.bytes / 1e6:.0f} MB, {one.alerts} alerts in {one.seconds:.1f} s"
+    if one.workers == 1:
+        return Figure(
+            "ingest", stage.site.name, f"ingest of {files}, one worker", speed, "MB/s", 60, note=note
+        )
+    # Not by the worker: starting two processes takes as long as indexing these files.
+    measure = f"ingest of {files}, {one.workers} workers together"
+    return Figure("ingest", stage.site.name, measure, speed, "MB/s", note=f"{note}, their start included")
 
 
 def bytes_read(stage: Stage) -> list[Figure]:
