@@ -293,8 +293,9 @@ class _Run:
                 future = self._pool.submit(index_file, self._lake.url, self._survey, record)
                 running[future] = _Running(given, record, ids)
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                queue[:0] = self._finish(future, running)
+            for future in [future for future in running if future in finished]:  # in the order of the files
+                if future in running:
+                    queue[:0] = self._finish(future, running)
 
     def _begin(self, given: FileStat, known: dict[str, FileRecord]) -> FileRecord:
         record = known.get(given.url)
