@@ -11,7 +11,7 @@ import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sodalake.lake.avro import arrow_schema, avro_files_to_parquet, avro_to_parquet
@@ -329,8 +329,14 @@ def test_a_cut_is_never_taken_for_the_end(cut, codec):
             converted(content[:cut])
 
 
+def test_records_without_fields() -> None:
+    with pytest.raises(UsageError, match="no fields"):
+        converted(written({"type": "record", "name": "nothing", "fields": []}, [{}, {}]))
+
+
 @settings(max_examples=200)
 @given(st.integers(0, 2**32), st.sampled_from(["null", "deflate", "snappy"]))
+@example(35407, "deflate")
 def test_damaged_bytes_are_damaged_or_rows(seed, codec):
     content = bytearray(written(SIMPLE, simple(40), codec=codec))
     rng = random.Random(seed)

@@ -73,13 +73,15 @@ def arrow_types(parsed: Any, name: str) -> tuple[pa.Schema, Prepare]:
     Raises
     ------
     UsageError
-        Its records are no records, or contain themselves.
+        Its records are no records, have no fields, or contain themselves.
     Damaged
         The schema names a type that it does not define.
     """
     kind, prepare = _Schema(name).convert(parsed, (), "")
     if not pa.types.is_struct(kind):
         raise UsageError(f"{name} does not hold records, but {kind}.", "Alerts are records.")
+    if not kind.num_fields:
+        raise UsageError(f"The records of {name} have no fields.", "Was its schema damaged?")
     return pa.schema(list(kind)), prepare
 
 
