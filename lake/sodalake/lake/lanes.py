@@ -44,7 +44,7 @@ Finish = Callable[[list[AlertStamps], Survey], Any]
 """What is done with the stamps on the worker, in a thread, before anything travels back."""
 
 _LOOK = 0.25  # seconds a call may take before its worker is looked after
-_MAKE = 5.0  # seconds to make an actor before it is tried on other workers
+_MAKE = 20.0  # seconds to make an actor, imports on a busy machine included, before it is begun anew
 _SPREAD = 2.0  # seconds between looks at how evenly the actors lie
 _GRACE = 0.25  # seconds the server waits beyond the deadline that it gave the worker
 
@@ -343,7 +343,9 @@ class FastLane:
                     slot.actor, slot.address = await asyncio.wait_for(self._make(slot), min(left, _MAKE))
                 except LakeError:
                     raise
-                except (OSError, RuntimeError, TimeoutError) as error:
+                except TimeoutError:
+                    failure = TimeoutError("a reader was not ready in time")
+                except (OSError, RuntimeError) as error:
                     failure = error
                     await asyncio.sleep(0.05)  # a worker that died is still listed for a moment
             return slot.actor
