@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 # One failover attempt answers in 0.8 s where the default retries for over 100 s; the caller retries, with a deadline.
+# Only for a name node that is named itself: a name service (no port) has others to fail over to.
 _HDFS_OPTIONS = {"dfs.client.failover.max.attempts": "1"}
 _WRITE_ATTEMPTS = 3
 
@@ -127,7 +128,8 @@ def inside(path: str, roots: Sequence[str]) -> str:
 def _hdfs(netloc: str, pid: int) -> tuple[HdfsFileSystem, HdfsClient]:
     host, _, port = netloc.partition(":")
     # skip_instance_cache: fsspec keeps instances across a fork, and a Rust runtime does not survive one.
-    fs = HdfsFileSystem(host or None, int(port) if port else None, skip_instance_cache=True, **_HDFS_OPTIONS)
+    options = _HDFS_OPTIONS if port else {}
+    fs = HdfsFileSystem(host or None, int(port) if port else None, skip_instance_cache=True, **options)
     return fs, fs.client
 
 
