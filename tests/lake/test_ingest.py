@@ -27,6 +27,7 @@ from sodalake.lake.lake import Lake
 from sodalake.lake.lease import writer
 from sodalake.lake.packing import unpack
 from sodalake.lake.reader import Reader
+from sodalake.lake.survey import read_survey_text
 from sodalake.lake.versions import SINGLE
 
 ALL = ("science", "template", "difference")
@@ -388,6 +389,36 @@ class TestEmbedded(IngestContract):
         assert (report.failed, report.rows) == ({}, 8 * 25)
         check(reader(), [replace(alert, version=8) for alert in shared])
         assert sum(done.superseded for done in report.done) == 7 * 5
+
+    def test_the_newest_of_two_surveys_are_each_its_own(
+        self, put: Any, bring: Any, reader: Any, archive: str, lake: str, tmp_path: Path
+    ) -> None:
+        put(22, some(3))
+        bring(archive)
+        text = read_survey_text("ztf").replace('name = "ztf"', 'name = "other"', 1)
+        (tmp_path / "other.toml").write_text(text)
+        file = write(tmp_path / "elsewhere" / "p.parquet", some(2, start=77))
+        ingest(lake, str(tmp_path / "other.toml"), [str(file)], workers=1)
+        running = reader()
+        assert {r.number for name in ("ztf", "other") for r in running.lake.catalogue(name).records()} == {1}
+        assert [one.alert_id for one in running.answer(Newest("ztf", 1))] == [str(some(3)[-1].candid)]
+        assert [one.alert_id for one in running.answer(Newest("other", 1))] == ["78"]
+
+    def test_the_newest_alerts_are_found_behind_superseded_ones(
+        self, put: Any, bring: Any, reader: Any, archive: str
+    ) -> None:
+        alerts = some(9)
+        put(22, alerts)
+        # The latest five are processed again, and turn out to be older.
+        put(23, [replace(alert, version=1, jd=(alert.jd or 0) - 50) for alert in alerts[4:]])
+        bring(archive)
+        newest = reader().answer(Newest("ztf", 3))
+        assert [one.alert_id for one in newest] == [str(a.candid) for a in (alerts[3], alerts[2], alerts[1])]
+        # A night that is wholly processed again shows nothing of its first file.
+        put(24, [replace(alert, version=2, jd=(alert.jd or 0) - 100) for alert in alerts])
+        bring(archive)
+        newest = reader().answer(Newest("ztf", 3))
+        assert [one.alert_id for one in newest] == [str(a.candid) for a in (alerts[8], alerts[7], alerts[6])]
 
     def test_a_column_of_another_survey_is_said(self, bring: Any, archive: str, tmp_path: Path) -> None:
         pq.write_table(pa.table({"x": [1, 2]}), tmp_path / "other.parquet")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from .alerts import AlertStamps, ByAlert, Epochs, EpochsOf, InFile, LatestOf, Newest, NewestAlert, Question
 from .catalogue import FileRecord, FileView
@@ -49,7 +51,7 @@ class Reader:
     Parameters
     ----------
     lake
-        An open lake; the reader closes it with itself.
+        An open lake; who opened it closes it.
     open_files, parallel
         See `StampFiles`.
     """
@@ -57,7 +59,7 @@ class Reader:
     def __init__(self, lake: Lake, *, open_files: int = 512, parallel: int = 8) -> None:
         self.lake = lake
         self.files = StampFiles(open_files, parallel)
-        self._flats: dict[int, list[FlatFile]] = {}
+        self._flats: dict[tuple[str, int], list[FlatFile]] = {}
 
     def answer(self, question: Question) -> Any:
         """Return the answer to a question: a list of `AlertStamps`, `Epochs`, or a list of `NewestAlert`.
@@ -256,22 +258,25 @@ class Reader:
         for flat in self._flat(survey, record):
             about = flat.essentials
             latest = np.argsort(np.where(about.keep, -about.times, np.inf), kind="stable")
-            rows = [
-                int(row)
-                for row in latest[: limit + len(about.skipped)]
-                if about.keep[row] and view.row_visible(record.number, flat.first + int(row))
-            ][:limit]
-            for row, columns in zip(rows, flat.table.take(rows).to_pylist(), strict=True):
+            seen = (
+                row
+                for row in latest.tolist()
+                if about.keep[row] and view.row_visible(record.number, flat.first + row)
+            )
+            rows = list(islice(seen, limit))
+            taken = flat.table.take(pa.array(rows, pa.int64()))  # typed: there may be none
+            for row, columns in zip(rows, taken.to_pylist(), strict=True):
                 alert_id, object_id = about.alert_ids[row].as_py(), about.object_ids[row].as_py()
                 alerts.append(NewestAlert(alert_id, object_id, float(about.times[row]), columns))
         return sorted(alerts, key=lambda alert: alert.time, reverse=True)[:limit]
 
     def _flat(self, survey: Survey, record: FileRecord) -> list[FlatFile]:
         """Return the flat columns of a file, kept for the next page view: its newest file is asked again and again."""
-        held = self._flats.get(record.number)
+        key = (record.url, record.number)  # two surveys number alike
+        held = self._flats.get(key)
         if held is None:
             held = read_file(record.url, survey)
-            self._flats = {record.number: held, **dict(list(self._flats.items())[:3])}
+            self._flats = {key: held, **dict(list(self._flats.items())[:3])}
         return held
 
 
