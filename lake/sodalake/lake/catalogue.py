@@ -140,6 +140,7 @@ class Catalogue:
         self._view = FileView()
         self._checked = -1e9
         self._packings: dict[int, Packing] = {}
+        self._last = 0  # the highest number given; of use to the one who writes
 
     def create(self) -> None:
         """Make the table."""
@@ -233,9 +234,11 @@ class Catalogue:
 
     def begin(self, record: FileRecord) -> FileRecord:
         """Write a pending record under the next free number and return it."""
-        last = max((r.number for r in self.records()), default=0)
-        for number in range(last + 1, last + 1 + _RETRIES):
-            numbered = replace(record, number=number, state="pending")
+        if not self._last:  # the table is read once: an ingest of n files would read n times n records
+            self._last = max((r.number for r in self.records()), default=0)
+        for _ in range(_RETRIES):
+            self._last += 1
+            numbered = replace(record, number=self._last, state="pending")
             if self._rows.check_and_put(self.table, numbered.key, GROUP, None, numbered.to_json()):
                 return numbered
         raise Unavailable(f"Could not number {record.url} in {self.table}.", "Try the ingest again.")

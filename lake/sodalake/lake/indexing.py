@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import BinaryIO
 
 import numpy as np
@@ -221,11 +221,15 @@ class _Indexing:
         self._survey, self._record = survey, record
         self._alert, self._object = f"{survey.name}.alert", f"{survey.name}.object"
         self._catalogue = lake.catalogue(survey.name)
-        self._view: FileView = self._catalogue.view(fresh=True)
         self._lost: dict[int, list[int]] = {}
         self._seen: dict[bytes, int] = {}
         self._skipped: Counter[str] = Counter()
         self._first, self._last = np.inf, -np.inf
+
+    @cached_property
+    def _view(self) -> FileView:
+        """What others see; read when the first alert is met that another file has, which most files have none of."""
+        return self._catalogue.view(fresh=True)
 
     def run(self, began: float) -> FileReport:
         """Do all of it."""

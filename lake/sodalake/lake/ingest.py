@@ -209,7 +209,6 @@ class _Pool:
 @dataclass(slots=True)
 class _Running:
     stat: FileStat
-    record: FileRecord
     ids: set[str]
 
 
@@ -276,22 +275,27 @@ class _Run:
     def _index(self, todo: Sequence[FileStat], known: dict[str, FileRecord]) -> None:
         queue = list(todo)
         running: dict[Future[FileReport], _Running] = {}
+        first: tuple[str, set[str]] | None = (
+            None  # the first in the queue and its alerts, read once while it waits
+        )
         while queue or running:
             while queue and len(running) < self._pool.width:
                 # In order: a file waits until no running one shares an alert with it, and those behind it wait too.
                 given = queue[0]
                 try:
-                    ids = alert_ids(given.url, self._lake.surveys[self._survey])
+                    if first is None or first[0] != given.url:
+                        first = given.url, alert_ids(given.url, self._lake.surveys[self._survey])
                 except LakeError as error:
                     queue.pop(0)
                     self._failed(given, str(error))
                     continue
+                ids = first[1]
                 if any(not ids.isdisjoint(other.ids) for other in running.values()):
                     break
                 queue.pop(0)
                 record = self._begin(given, known)
                 future = self._pool.submit(index_file, self._lake.url, self._survey, record)
-                running[future] = _Running(given, record, ids)
+                running[future] = _Running(given, ids)
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in [future for future in running if future in finished]:  # in the order of the files
                 if future in running:
