@@ -234,13 +234,14 @@ class Catalogue:
 
     def begin(self, record: FileRecord) -> FileRecord:
         """Write a pending record under the next free number and return it."""
-        if not self._last:  # the table is read once: an ingest of n files would read n times n records
-            self._last = max((r.number for r in self.records()), default=0)
         for _ in range(_RETRIES):
-            self._last += 1
-            numbered = replace(record, number=self._last, state="pending")
+            if not self._last:  # read once: an ingest of n files would read n times n records
+                self._last = max((r.number for r in self.records()), default=0)
+            numbered = replace(record, number=self._last + 1, state="pending")
             if self._rows.check_and_put(self.table, numbered.key, GROUP, None, numbered.to_json()):
+                self._last = numbered.number
                 return numbered
+            self._last = 0  # another writer was here since
         raise Unavailable(f"Could not number {record.url} in {self.table}.", "Try the ingest again.")
 
     def supersede(self, by: int, rows: Mapping[int, Sequence[int]]) -> None:
