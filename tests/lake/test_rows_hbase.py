@@ -128,7 +128,7 @@ def test_nobody_listens() -> None:
     began = time.monotonic()
     with pytest.raises(Unavailable, match=f"127.0.0.1:{port}") as caught:
         store.get("t", b"k", ["d"])
-    assert 0.3 < time.monotonic() - began < 30
+    assert 0.5 <= time.monotonic() - began < 30
     assert not isinstance(caught.value, DeadlineExceeded)
     assert "ask again" in caught.value.advice
 

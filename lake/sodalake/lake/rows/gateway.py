@@ -200,9 +200,11 @@ class ThriftServer:
             else:
                 self._give_back(connection)
                 return answer, tries
-            if final or time.monotonic() + pause >= until:
+            left = until - time.monotonic()
+            if final or left <= 0:
                 raise self._failure(problem, outer is not None and not final and until == outer) from problem
-            time.sleep(pause)
+            # The last pause is cut short: patience is what was promised, not what the pauses happen to add up to.
+            time.sleep(min(pause, left))
             pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, 2 * pause)) * random.uniform(0.8, 1.2)  # noqa: S311
 
     def answers(self) -> bool:
