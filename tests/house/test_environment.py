@@ -13,7 +13,7 @@ CONDA_NAMES = {"python-lmdb": "lmdb", "matplotlib-base": "matplotlib"}
 
 
 def _requirement(line: str) -> tuple[str, str]:
-    match = re.match(r"([A-Za-z0-9_.-]+)\s*(\S*)", line)
+    match = re.match(r"([A-Za-z0-9_.-]+)(?:\[[a-z,]+\])?\s*(\S*)", line)
     assert match, line
     return match[1].lower().replace("_", "-"), match[2]
 
