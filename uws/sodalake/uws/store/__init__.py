@@ -1,0 +1,1 @@
+"""Stores of jobs: SQLite by default, PostgreSQL by URL."""
