@@ -103,11 +103,22 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class ErrorSummary:
-    """Why a job is in ERROR (UWS 1.1, 2.1.7)."""
+    """Why a job is in ERROR (UWS 1.1, 2.1.7).
+
+    Attributes
+    ----------
+    detail_type
+        Content-Type of the error's own document, the object ``JOB/error`` of the result store; empty: none.
+    """
 
     message: str
     transient: bool = False
-    has_detail: bool = False
+    detail_type: str = ""
+
+    @property
+    def has_detail(self) -> bool:
+        """Whether there is more to read than the message."""
+        return bool(self.detail_type)
 
 
 @dataclass(frozen=True, slots=True)

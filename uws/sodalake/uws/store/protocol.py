@@ -107,6 +107,7 @@ class JobStore(Protocol):
         execution_duration: int | None = None,
         destruction: datetime | None = None,
         quote: datetime | None = None,
+        results: Sequence[Result] | None = None,
         only_in: Collection[Phase] = (),
     ) -> Job:
         """Change what a client may change; what is None stays. `IllegalTransition` in a phase not in `only_in`."""
@@ -119,8 +120,8 @@ class JobStore(Protocol):
 
     # -- executors
 
-    async def waiting(self, limit: int = 1000) -> list[Job]:
-        """Return the QUEUED jobs, by priority, then by the time they were queued."""
+    async def waiting(self, limit: int = 100, *, not_of: Collection[str | None] = ()) -> list[Job]:
+        """Return QUEUED jobs, by priority, then by the time they were queued, but none of these owners'."""
 
     async def claim(self, job_id: str) -> Job | None:
         """Take a QUEUED job, or an EXECUTING one whose runner is gone; None where another was faster."""
