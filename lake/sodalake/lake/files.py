@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,6 +44,7 @@ __all__ = [
     "path_of",
     "read_bytes",
     "stat",
+    "translated",
     "write_whole",
 ]
 
@@ -144,8 +145,14 @@ def filesystem(url: str) -> Any:
         raise UsageError(f"No file system for {url!r}: {error}.") from error
 
 
+def _is_panic(error: BaseException) -> bool:
+    """Say whether hdfs-native panicked: a BaseException; it means a lost connection or a bad block."""
+    return type(error).__name__ == "PanicException"
+
+
 @contextlib.contextmanager
-def _translated(url: str) -> Iterator[None]:
+def translated(url: str) -> Iterator[None]:
+    """Raise what goes wrong inside with the file `url` as `FileGone` or `Unavailable`."""
     try:
         yield
     except FileNotFoundError as error:
@@ -155,8 +162,7 @@ def _translated(url: str) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         raise Unavailable(f"The file system does not answer for {url}: {error}") from error
     except BaseException as error:
-        # hdfs-native's panics derive from BaseException; they mean a lost connection or a bad block.
-        if type(error).__name__ != "PanicException":
+        if not _is_panic(error):
             raise
         raise Unavailable(f"The HDFS client failed on {url}: {error}") from error
 
@@ -190,7 +196,7 @@ class _HdfsFile:
         length = min(length, self.size - offset)
         if length <= 0:
             return b""
-        with _translated(self._url):
+        with translated(self._url):
             return self._reader.read_range(offset, length)
 
     def close(self) -> None:
@@ -206,7 +212,7 @@ class _FsspecFile:
         end = min(offset + length, self.size)
         if end <= offset:
             return b""
-        with _translated(self._url):
+        with translated(self._url):
             return cast(bytes, self._fs.cat_file(self._url, start=offset, end=end))
 
     def close(self) -> None:
@@ -225,7 +231,7 @@ def open_source(url: str) -> OpenFile:
     """
     scheme = urlsplit(url).scheme
     openers: dict[str, Callable[[str], OpenFile]] = {"file": _LocalFile, "hdfs": _HdfsFile}
-    with _translated(url):
+    with translated(url):
         return openers.get(scheme, _FsspecFile)(url)
 
 
@@ -314,7 +320,7 @@ class OpenFiles:
 def stat(url: str) -> FileStat:
     """Return size and time of a file; `FileGone` where there is none."""
     fs = filesystem(url)
-    with _translated(url):
+    with translated(url):
         return _file_stat(url, fs.info(url))
 
 
@@ -343,7 +349,7 @@ def expand(paths: Sequence[str], suffixes: Sequence[str]) -> list[FileStat]:
         url = as_url(given)
         fs = filesystem(url)
         prefix = url[: len(url) - len(path_of(url))]
-        with _translated(url):
+        with translated(url):
             if any(mark in path_of(url) for mark in "*?["):
                 listed = fs.glob(url, detail=True)
                 if not listed:
@@ -380,10 +386,21 @@ def read_bytes(url: str) -> bytes:
         source.close()
 
 
-def write_whole(url: str, content: bytes | Callable[[BinaryIO], object]) -> None:
-    """Write a file so that it is there whole or not at all.
+def write_whole(
+    url: str,
+    content: bytes | Iterable[bytes] | Callable[[BinaryIO], object],
+    *,
+    replication: int | None = None,
+) -> int:
+    """Write a file so that it is there whole or not at all; return its bytes.
 
-    `content` is the bytes, or a function that writes them (it is called again when a write is tried again).
+    Parameters
+    ----------
+    content
+        The bytes, pieces of them, or a function that writes them (it is called again when a write is tried
+        again). Pieces that can be gone through only once (an iterator) get one attempt.
+    replication
+        Copies that HDFS keeps; None: as many as it keeps of any file. Other file systems have no such thing.
 
     Raises
     ------
@@ -391,23 +408,60 @@ def write_whole(url: str, content: bytes | Callable[[BinaryIO], object]) -> None
         The file system refused three times; what it said is in the message.
     """
     fs = filesystem(url)
+    scheme = urlsplit(url).scheme
     folder, _, name = url.rpartition("/")
-    failure: Exception | None = None
-    for attempt in range(_WRITE_ATTEMPTS):
+    options = {"replication": replication} if replication and scheme == "hdfs" else {}
+    attempts = 1 if isinstance(content, Iterator) else _WRITE_ATTEMPTS
+    failure: BaseException | None = None
+    for attempt in range(attempts):
         temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+        done = False
         try:
-            fs.makedirs(path_of(folder) or "/", exist_ok=True)
-            with fs.open(temporary, "wb") as sink:
-                content(sink) if callable(content) else sink.write(content)
-            if urlsplit(url).scheme == "file":
+            fs.makedirs(folder + "/", exist_ok=True)
+            with fs.open(temporary, "wb", **options) as opened:
+                sink = _Counted(opened)
+                if callable(content):
+                    content(cast(BinaryIO, sink))
+                elif isinstance(content, bytes | bytearray | memoryview):
+                    sink.write(content)
+                else:
+                    sink.writelines(content)
+            if scheme == "file":
                 Path(path_of(temporary)).replace(path_of(url))
             else:
                 fs.mv(temporary, url, overwrite=True)
+            done = True
         except (OSError, RuntimeError) as error:
             failure = error
-            with contextlib.suppress(OSError, RuntimeError):
-                fs.rm(temporary)
             time.sleep(0.2 * attempt)  # a dead DataNode is left out of the next pipeline
-        else:
-            return
+        except BaseException as error:
+            if not _is_panic(error):
+                raise
+            failure = error
+        finally:
+            if not done:
+                with contextlib.suppress(OSError, RuntimeError):
+                    fs.rm(temporary)
+        if done:
+            return sink.written
     raise Unavailable(f"Could not write {url}: {failure}", "Is the disk full, or the folder read-only?")
+
+
+class _Counted(io.RawIOBase):
+    """The file that is being written, which only grows, and how much of it is there."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        self._file.write(data)
+        self.written += size
+        return size
+
+    def tell(self) -> int:
+        return self.written
