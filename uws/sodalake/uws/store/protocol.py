@@ -124,7 +124,7 @@ class JobStore(Protocol):
         """Return QUEUED jobs, by priority, then by the time they were queued, but none of these owners'."""
 
     async def claim(self, job_id: str) -> Job | None:
-        """Take a QUEUED job, or an EXECUTING one whose runner is gone; None where another was faster."""
+        """Take a QUEUED job, or an EXECUTING one whose runner is gone or is this one; None where another was faster."""
 
     async def orphans(self) -> list[str]:
         """Return the ids of EXECUTING jobs whose runner is gone."""

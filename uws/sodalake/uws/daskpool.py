@@ -1,0 +1,128 @@
+"""The batch workers, as the executor needs them: do this somewhere, and tell me when it was lost.
+
+Dask tells of a lost scheduler by cancelling every future, and of a worker that died again and again by
+`KilledWorker`; a task that was sent in the moment a connection broke may be waited for in vain. All three are
+`Lost` here: nothing was wrong with the work, it is to be done again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from distributed import Client, KilledWorker
+
+__all__ = ["DaskPool", "Lost", "Pool"]
+
+_LOOK = 1.0  # seconds between looks at the connection while a task is waited for
+_TELL = 2.0  # seconds to tell all workers something
+
+
+class Lost(Exception):
+    """The work was lost on its way, or with its worker.
+
+    Attributes
+    ----------
+    deadly
+        Workers died of it, one after another: it may be the work itself.
+    """
+
+    def __init__(self, reason: str, *, deadly: bool = False) -> None:
+        super().__init__(reason, deadly)
+        self.reason = reason
+        self.deadly = deadly
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class Pool(Protocol):
+    """Where units run."""
+
+    async def submit(self, function: Callable[..., Any], *args: Any, priority: int = 0) -> Any:
+        """Call a picklable function somewhere; `Lost` where it has to be done again."""
+
+    async def tell(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call a function on every worker, beside what runs there. Who cannot be reached is left out."""
+
+    async def width(self) -> int:
+        """Return how many units can run at the same time."""
+
+
+class DaskPool:
+    """The workers that offer a Dask resource.
+
+    Parameters
+    ----------
+    client
+        Returns the client of now: after a lost scheduler it is another one.
+    resource
+        What the workers offer, a unit of it each; a task takes one.
+    """
+
+    def __init__(self, client: Callable[[], Client], resource: str) -> None:
+        self._client = client
+        self._resource = resource
+
+    async def submit(self, function: Callable[..., Any], *args: Any, priority: int = 0) -> Any:
+        """Call a picklable function on a worker of the pool."""
+        client = self._client()
+        comm = client.scheduler_comm
+        try:
+            future = client.submit(
+                function, *args, pure=False, resources={self._resource: 1}, priority=priority
+            )
+        except (OSError, RuntimeError, AttributeError) as error:  # a client that is closed, or was just now
+            raise Lost(f"the scheduler cannot be reached: {error}") from error
+        waiting = asyncio.ensure_future(future.result())
+        try:
+            while True:
+                done, _ = await asyncio.wait({waiting}, timeout=_LOOK)
+                if done:
+                    break
+                if client.status == "closed" or client is not self._client():
+                    raise Lost("the scheduler is gone")
+                if client.status == "running" and client.scheduler_comm is not comm:
+                    raise Lost("the scheduler was lost and found again")
+            if waiting.cancelled():
+                raise Lost("the scheduler is gone")
+            return waiting.result()
+        except KilledWorker as error:
+            raise Lost(f"workers died of it: {error}", deadly=True) from error
+        except OSError as error:
+            raise Lost(f"the connection broke: {error}") from error
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+            with contextlib.suppress(OSError, RuntimeError):
+                future.release()  # type: ignore[no-untyped-call]
+
+    async def tell(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call a function on every worker of the pool."""
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+            addresses = await self._addresses()
+            if addresses:
+                await asyncio.wait_for(
+                    self._client().run(function, *args, workers=addresses, on_error="ignore", nanny=False),
+                    _TELL,
+                )
+
+    async def width(self) -> int:
+        """Return how many workers there are."""
+        try:
+            return len(await asyncio.wait_for(self._addresses(), _TELL))
+        except (OSError, RuntimeError, TimeoutError):
+            return 0
+
+    async def _addresses(self) -> list[str]:
+        scheduler = self._client().scheduler
+        if scheduler is None:
+            return []
+        identity = await scheduler.identity(n_workers=-1)
+        return [
+            address
+            for address, worker in identity["workers"].items()
+            if self._resource in worker.get("resources", {})
+        ]
