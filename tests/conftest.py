@@ -52,6 +52,17 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return _must_run((yield))
 
 
+# ---------------------------------------------------------------------- the user's folders
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Services and commands keep the key of their tokens in a folder of the run, not of who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 # ---------------------------------------------------------------------- data
 
 

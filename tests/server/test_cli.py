@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from sodalake.lake.demo import write_demo_archive
 from sodalake.server.cli import main
 
-COMMANDS = ("demo", "ingest", "serve", "config", "cluster", "bench")
+COMMANDS = ("demo", "ingest", "serve", "config", "token", "cluster", "bench")
 HEAVY = {
     "dask",
     "distributed",
@@ -57,7 +57,8 @@ def test_every_action_of_the_cluster_explains_itself(action: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["serve", "--help"], ["ingest", "--help"], ["config", "--help"]]
+    "arguments",
+    [["--help"], ["serve", "--help"], ["ingest", "--help"], ["config", "--help"], ["token", "--help"]],
 )
 def test_help_does_not_wait_for_what_it_does_not_need(arguments: list[str]) -> None:
     program = (
@@ -93,6 +94,7 @@ def test_config_prints_toml_and_json() -> None:
         (["serve"], {}, "No lake is named"),
         (["serve", "--lake", "/nowhere/at/all", "--port", "0"], {}, "There is no lake at"),
         (["serve", "--lake", "/x", "--prefix", "bad prefix", "--port", "0"], {}, "prefix="),
+        (["token", "no name"], {}, "cannot be the name of a user"),
         (["ingest", "nosuchsurvey", "{tmp}", "--lake", "{tmp}/lake"], {}, "nosuchsurvey"),
         (["ingest", "ztf", "/nowhere/at/all", "--lake", "{tmp}/lake"], {}, "/nowhere/at/all"),
     ],

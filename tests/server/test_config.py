@@ -80,6 +80,10 @@ def leaves(model: type[BaseModel]) -> Iterator[str]:
         ('authority = "a/b"', "authority"),
         ("[log]\nlevel = 'loud'", "log.level"),
         ("[deadlines]\nrequest = 0", "deadlines.request"),
+        ("[mail]\nhost = 'mail.example.org'", "mail: mail.sender is needed"),
+        ("[mail]\nsender = 'nobody'", "mail.sender"),
+        ("[mail]\nuser = 'anna'\ntls = 'none'", "in the clear"),
+        ("[mail]\nurl = 'ftp://example.org'", "mail.url"),
         ("port = ", "is not TOML"),
     ],
 )
@@ -88,6 +92,38 @@ def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, text: str, says: str
         load_settings(write(tmp_path, text))
     assert says in str(caught.value)
     assert "\n" not in caught.value.message
+
+
+SECRET = "a word that nobody may see"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[identity]\nkey = "{SECRET}"',
+        f'[mail]\nhost = "mail.example.org"\nuser = "anna"\npassword = "{SECRET}"',
+        f'[mail]\npassword = "{SECRET}"',
+        f'[mail]\npassword = ["{SECRET}"]',
+    ],
+)
+def test_what_is_wrong_is_told_without_the_secret(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(write(tmp_path, text))
+    assert SECRET not in str(caught.value)
+
+
+def test_secrets_are_not_printed(tmp_path: Path) -> None:
+    text = f'[identity]\nkey = "{SECRET * 2}"\n[mail]\nuser = "anna"\npassword = "{SECRET}"\n'
+    settings = load_settings(write(tmp_path, text))
+    assert settings.identity.key.get_secret_value() == SECRET * 2
+    printed = to_toml(settings)
+    assert "# key is set, and not printed." in printed.splitlines()
+    assert "# password is set, and not printed." in printed.splitlines()
+    for told in (printed, settings.model_dump_json(), repr(settings)):
+        assert SECRET not in told
+    again = load_settings(write(tmp_path, printed))
+    assert not again.identity.key.get_secret_value()
+    assert again.mail.user == "anna"
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

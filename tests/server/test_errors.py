@@ -14,7 +14,10 @@ from sodalake.server import errors
 from sodalake.server.errors import as_json, as_text, fault_of, fault_of_status
 from sodalake.sodacut import errors as sodacut_errors
 
-LABELS = {"Error", "AuthorizationError", "ServiceUnavailable", "UsageError", "MultiValuedParamNotSupported"}
+LABELS = {
+    "Error", "AuthenticationError", "AuthorizationError", "ServiceUnavailable", "UsageError",
+    "MultiValuedParamNotSupported",
+}  # fmt: skip
 
 
 def tree(kind: type[LakeError]) -> Iterator[type[LakeError]]:
@@ -52,6 +55,8 @@ def test_every_error_of_the_tree_has_a_status_and_a_label(kind: type[LakeError])
         (sodacut_errors.BadPicture, 400, "UsageError"),
         (errors.BadParameter, 400, "UsageError"),
         (errors.MultiValuedParamNotSupported, 400, "MultiValuedParamNotSupported"),
+        (errors.AuthenticationError, 401, "AuthenticationError"),
+        (errors.NotAllowed, 403, "AuthorizationError"),
         (errors.MethodNotAllowed, 405, "UsageError"),
         (errors.BodyTooLarge, 413, "UsageError"),
         (errors.AddressTooLong, 414, "UsageError"),

@@ -35,6 +35,9 @@ def test_capabilities_are_read_by_vo_models(document: bytes) -> None:
     assert (soda.role, soda.version, soda.type) == ("std", "1.0", "vs:ParamHTTP")
     assert str(soda.access_url[0].value) == f"{BASE}/soda/sync"
     assert soda.access_url[0].use == "full"
+    methods = [str(method.standard_id) if method.standard_id else "" for method in soda.security_method or ()]
+    assert methods == ["", "ivo://ivoa.net/sso#BasicAA", "ivo://ivoa.net/sso#OAuth"]
+    assert not found["ivo://ivoa.net/std/VOSI#availability"].interface[0].security_method
 
 
 @pytest.mark.client

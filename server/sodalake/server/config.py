@@ -15,10 +15,19 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Iterator
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -30,7 +39,21 @@ from pydantic_settings import (
 
 from sodalake.lake.errors import ConfigurationError
 
-__all__ = ["Deadlines", "Limits", "Log", "Settings", "load_settings", "to_toml"]
+__all__ = [
+    "KEY_BYTES",
+    "Deadlines",
+    "Identity",
+    "Jobs",
+    "Limits",
+    "Log",
+    "Mail",
+    "Settings",
+    "load_settings",
+    "to_toml",
+]
+
+KEY_BYTES = 32
+"""The shortest key of HMAC-SHA256 (RFC 7518, 3.2)."""
 
 PREFIX = "SODALAKE_"
 # Variables of the same prefix that are not settings of the service.
@@ -97,6 +120,151 @@ class Limits(_Section):
     )
 
 
+def _words(value: object) -> object:
+    """Let a list be written with commas, as the environment has it."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Identity(_Section):
+    """How visitors prove who they are. Tokens are made by `sodalake token`."""
+
+    key: SecretStr = Field(
+        SecretStr(""),
+        description="Secret that tokens are signed with, at least 32 bytes; never printed. Empty: the one in"
+        " key_file. A new one ends all tokens.",
+    )
+    key_file: str = Field(
+        "",
+        description="File with that secret, made when first needed; servers of one service share it. Empty:"
+        " sodalake/token.key in the user's configuration folder (~/.config).",
+    )
+    urgent_groups: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Groups whose members' jobs go before everybody else's, such as a follow-up team."
+    )
+
+    _split = field_validator("urgent_groups", mode="before")(_words)
+
+    @field_validator("key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value().encode()) < KEY_BYTES:
+            raise ValueError(f"at least {KEY_BYTES} bytes, such as `openssl rand -base64 48` makes")
+        return value
+
+
+class Mail(_Section):
+    """Mails to the owners of jobs that end."""
+
+    host: str = Field("", description="Mail server that takes our mails; empty: none are sent.")
+    port: int = Field(
+        0, ge=0, le=65_535, description="Its TCP port; 0: the usual one, 25, with starttls 587, with tls 465."
+    )
+    tls: Literal["none", "starttls", "tls"] = Field(
+        "starttls",
+        description="How the connection is kept private: starttls begins in the clear and insists, tls from the"
+        " first byte, none is for a mail server on this machine.",
+    )
+    ca_file: str = Field(
+        "",
+        description="File with the certificates that are trusted, in PEM; empty: the system's. For a mail server"
+        " with a certificate of its own.",
+    )
+    user: str = Field("", description="Account at the mail server; empty: none is needed.")
+    password: SecretStr = Field(SecretStr(""), description="Its password; never printed.")
+    sender: str = Field(
+        "", description="Who the mails are from, such as sodalake <noreply@example.org>; needed with host."
+    )
+    url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$",
+        description="The service's root as the readers of mails reach it, such as"
+        " https://example.org/sodalake; empty: the address it listens on.",
+    )
+    after: float = Field(
+        300.0,
+        ge=0,
+        description="Seconds: the end of a job that took longer is told to its owner, unless the job says"
+        " NOTIFY=false. With NOTIFY=true it is told always.",
+    )
+
+    @field_validator("sender")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if value and (not value.isprintable() or "@" not in parseaddr(value)[1]):
+            raise ValueError("an address such as sodalake <noreply@example.org>")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Mail:
+        if self.host and not self.sender:
+            raise ValueError("mail.sender is needed where mail.host is given")
+        if self.password.get_secret_value() and not self.user:
+            raise ValueError("mail.password is of no use without mail.user")
+        if self.user and self.tls == "none":
+            raise ValueError("mail.password would be sent in the clear: mail.tls must be starttls or tls")
+        return self
+
+
+class Jobs(_Section):
+    """Work that takes its time: jobs at /soda/async, done by worker processes of their own."""
+
+    store: str = Field(
+        "",
+        description="Where jobs are kept: a SQLite file (one server), or postgresql://user:password@host/name"
+        " (several). Empty: jobs.sqlite in a local lake, else a file in the user's state folder.",
+    )
+    results: str = Field(
+        "", description="URL or folder of results; empty: `results` in the lake's lake.toml says."
+    )
+    homes: str = Field(
+        "",
+        description="Folder of the users' own folders, where FOLDER=name of a job goes, as"
+        " hdfs://nn/user/{user}/sodalake with {user} for the name. Empty: no job may write there.",
+    )
+    workers: int = Field(
+        0, ge=0, description="Worker processes of jobs on this machine; 0: one a core, at least 2, at most 8."
+    )
+    several: int = Field(
+        1, ge=1, description="Units at once that hold several images in memory, in the whole service."
+    )
+    executing: int = Field(16, ge=1, description="Jobs executing at once in one server.")
+    per_owner: int = Field(4, ge=1, description="Jobs executing at once of one owner; others wait in the queue.")
+    active: int = Field(
+        1000, ge=1, description="Jobs PENDING, QUEUED or EXECUTING of one owner; more are answered 429."
+    )
+    total: int = Field(
+        20_000, ge=1, description="Jobs PENDING, QUEUED or EXECUTING of all owners; more are answered 503."
+    )
+    targets: int = Field(
+        1_000_000, ge=1, description="Targets of one job: rows of its list, or combinations of its parameters."
+    )
+    listed: int = Field(
+        10_000, ge=1, description="Combinations of SODA parameters in one job: each is a result of its own."
+    )
+    bytes: int = Field(
+        200_000_000_000, ge=1, description="Bytes one job may make; it is refused when more are expected."
+    )
+    unit: int = Field(
+        256, ge=1, le=10_000, description="Targets of a unit: what is done, told to stop, or done again as one."
+    )
+    attempts: int = Field(3, ge=1, description="Times a unit is tried before its error is recorded.")
+    niceness: int = Field(
+        10, ge=0, le=19, description="How far jobs stand back behind real-time requests on the same cores (nice)."
+    )
+    duration: int = Field(
+        86_400, ge=1, description="Seconds a job may execute when it does not say (executionDuration)."
+    )
+    longest_duration: int = Field(
+        604_800, ge=1, description="Seconds a job may execute at most; a longer executionDuration is cut to it."
+    )
+    keep: float = Field(7.0, gt=0, description="Days until a job is destroyed when it does not say.")
+    longest_keep: float = Field(90.0, gt=0, description="Days a job may be kept at most.")
+    archive: float = Field(30.0, ge=0, description="Days a destroyed job is still listed as ARCHIVED.")
+    wait: float = Field(
+        50.0, gt=0, le=3600, description="Seconds after which a WAIT is answered, changed or not: proxies cut at 60."
+    )
+
+
 class Log(_Section):
     """What is logged, to standard error."""
 
@@ -106,6 +274,10 @@ class Log(_Section):
     format: Literal["console", "json"] = Field(
         "console", description="console for people, json (an object a line) for collectors."
     )
+
+
+def _a_core_each() -> int:
+    return min(max(2, os.cpu_count() or 2), 8)
 
 
 class Settings(BaseSettings):
@@ -157,6 +329,9 @@ class Settings(BaseSettings):
     )
     deadlines: Deadlines = Field(default_factory=Deadlines)
     limits: Limits = Field(default_factory=Limits)
+    jobs: Jobs = Field(default_factory=Jobs)
+    identity: Identity = Field(default_factory=Identity)
+    mail: Mail = Field(default_factory=Mail)
     log: Log = Field(default_factory=Log)
 
     @field_validator("prefix")
@@ -169,12 +344,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("trusted_proxies", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
+    _split = field_validator("trusted_proxies", mode="before")(_words)
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -186,7 +356,12 @@ class Settings(BaseSettings):
     @property
     def worker_count(self) -> int:
         """Worker processes to start for the fast lane."""
-        return self.workers or min(max(2, os.cpu_count() or 2), 8)
+        return self.workers or _a_core_each()
+
+    @property
+    def batch_count(self) -> int:
+        """Worker processes to start for jobs."""
+        return self.jobs.workers or _a_core_each()
 
     @classmethod
     def settings_customise_sources(
@@ -268,12 +443,23 @@ def _explain(error: ValidationError, config: Path | None) -> str:
         if item["type"] == "extra_forbidden":
             lines.append(f"{key} is no setting.")
         else:
-            lines.append(f"{key}={item['input']!r}: {item['msg'].removeprefix('Value error, ')}.")
+            # A whole section may have a secret in it, and a secret is one.
+            told = "" if isinstance(item["input"], dict) or _is_secret(item["loc"]) else f"={item['input']!r}"
+            lines.append(f"{key}{told}: {item['msg'].removeprefix('Value error, ')}.")
     return f"The configuration{f' {config}' if config else ''} is not right: " + " ".join(lines)
 
 
+def _is_secret(place: tuple[int | str, ...]) -> bool:
+    model: object = Settings
+    for name in place:
+        if not (isinstance(model, type) and issubclass(model, BaseModel) and name in model.model_fields):
+            return False
+        model = model.model_fields[str(name)].annotation
+    return model is SecretStr
+
+
 def to_toml(settings: Settings) -> str:
-    """Return `settings` as a commented TOML file, which `load_settings` reads back to the same."""
+    """Return `settings` as a commented TOML file, which `load_settings` reads back to the same, but for secrets."""
     lines = [
         "# Settings of sodalake. The environment goes before this file: SODALAKE_PORT, SODALAKE_LIMITS__BODY."
     ]
@@ -290,6 +476,10 @@ def to_toml(settings: Settings) -> str:
 
 
 def _entry(model: type[BaseModel], key: str, value: object) -> list[str]:
+    if isinstance(value, SecretStr):
+        if value:
+            return [*_comment(model.model_fields[key].description or ""), f"# {key} is set, and not printed."]
+        value = ""
     # A JSON text, number, boolean or array of texts is TOML's too.
     content = list(value) if isinstance(value, tuple) else value
     return [

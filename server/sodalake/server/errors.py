@@ -6,12 +6,17 @@ lake's::
 
     lake.errors.LakeError
     ├── UsageError
-    │   └── BadRequest                      what the server finds wrong with a request; 400 unless said
-    otherwise │       ├── BadParameter                a parameter is missing, malformed or out of its range │
-    ├── MultiValuedParamNotSupported  a parameter was repeated that has one value (SODA 1.0, 3.1) │       ├──
-    MethodNotAllowed            405 │       ├── BodyTooLarge                413 │       ├── AddressTooLong
-    414 │       └── HeadersTooLarge             431 └── NotInLake
-        └── NoSuchPage                      404: no resource at this path
+    │   └── BadRequest                        what the server finds wrong with a request: 400 unless said
+    │       ├── BadParameter                  a parameter is missing, malformed or out of its range
+    │       ├── MultiValuedParamNotSupported  a parameter was repeated that has one value (SODA 1.0, 3.1)
+    │       ├── AuthenticationError           401: who asks is not known, and must be
+    │       ├── NotAllowed                    403: who asks is known, and may not
+    │       ├── MethodNotAllowed              405
+    │       ├── BodyTooLarge                  413
+    │       ├── AddressTooLong                414
+    │       └── HeadersTooLarge               431
+    └── NotInLake
+        └── NoSuchPage                        404: no resource at this path
 
 Labels are those of SODA 1.0 (5.2) and DALI 1.1 (4.2): Error, AuthenticationError, AuthorizationError,
 ServiceUnavailable, UsageError, MultiValuedParamNotSupported. A deadline that passed is 503, not 504: the
@@ -41,6 +46,7 @@ from sodalake.lake.errors import (
 
 __all__ = [
     "AddressTooLong",
+    "AuthenticationError",
     "BadParameter",
     "BadRequest",
     "BodyTooLarge",
@@ -49,6 +55,7 @@ __all__ = [
     "MethodNotAllowed",
     "MultiValuedParamNotSupported",
     "NoSuchPage",
+    "NotAllowed",
     "as_json",
     "as_text",
     "fault_of",
@@ -68,6 +75,21 @@ class BadParameter(BadRequest):
 
 class MultiValuedParamNotSupported(BadRequest):
     """A parameter was repeated that this service takes once (SODA 1.0, 3.1)."""
+
+
+class AuthenticationError(BadRequest):
+    """Who asks is not known: what was sent to prove it proves nothing, or nothing was sent where a name is needed.
+
+    Answered with the ways to log in (SSO 2.0; RFC 9110, 11.6.1).
+    """
+
+    status = 401
+
+
+class NotAllowed(BadRequest):
+    """Who asks is known, and may not do this."""
+
+    status = 403
 
 
 class MethodNotAllowed(BadRequest):
@@ -132,6 +154,8 @@ class Fault:
 _RULES: tuple[tuple[type[LakeError], int, str], ...] = (
     (MultiValuedParamNotSupported, 400, "MultiValuedParamNotSupported"),
     (OutsideArchive, 403, "AuthorizationError"),
+    (AuthenticationError, 401, "AuthenticationError"),
+    (NotAllowed, 403, "AuthorizationError"),
     # A setting that is wrong is not the visitor's fault, though the tree calls it a usage error: it is the
     # operator's.
     (ConfigurationError, 503, "ServiceUnavailable"),

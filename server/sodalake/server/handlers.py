@@ -20,6 +20,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from sodalake.lake.errors import LakeError, Unavailable
 from sodalake.server.errors import (
+    AuthenticationError,
     Fault,
     MethodNotAllowed,
     NoSuchPage,
@@ -28,7 +29,7 @@ from sodalake.server.errors import (
     fault_of,
     fault_of_status,
 )
-from sodalake.server.identity import ANONYMOUS, User, user_of
+from sodalake.server.identity import ANONYMOUS, User, challenges
 from sodalake.server.service import Service
 from sodalake.server.urls import base_url
 
@@ -83,13 +84,17 @@ class Handler(RequestHandler):
         self.set_header("Access-Control-Expose-Headers", _EXPOSED)
         if self.request_id:
             self.set_header("X-Request-Id", self.request_id)
+        if self.user.name is not None:  # SSO 2.0: in every answer to who is known, in no other
+            self.set_header("X-VO-Authenticated", self.user.name)
 
     def prepare(self) -> None:
         """Decide who asks, and let nobody in while the service shuts down."""
-        self.user = user_of(self.request)
         self._task = asyncio.current_task()
         self.service.count_in()
         self._counted = True
+        self.user = self.service.identities.user_of(self.request)
+        if self.user.name is not None:
+            self.set_header("X-VO-Authenticated", self.user.name)
         if self.service.draining:
             self.set_header("Connection", "close")
             if not self.works_while_draining:
@@ -98,6 +103,12 @@ class Handler(RequestHandler):
     def base_url(self) -> str:
         """Return the service's root as this client sees it, without a slash at its end."""
         return base_url(self.request, self.service.settings.prefix, self.service.proxies)
+
+    def challenge(self, refused: AuthenticationError | None = None) -> None:
+        """Tell the ways to log in, which an answer other than 401 may as well (SSO 2.0)."""
+        self.clear_header("WWW-Authenticate")
+        for value in challenges(refused if "Authorization" in self.request.headers else None):
+            self.add_header("WWW-Authenticate", value)
 
     # -- methods
 
@@ -170,6 +181,8 @@ class Handler(RequestHandler):
         self.set_header("Cache-Control", "no-store")
         if fault.retry_after is not None:
             self.set_header("Retry-After", str(fault.retry_after))
+        if fault.status == 401:
+            self.challenge(error if isinstance(error, AuthenticationError) else None)
         if fault.status == 405:
             self.set_header("Allow", ", ".join(self.methods))
         if self.service.draining:

@@ -16,6 +16,7 @@ from sodalake.lake.lake import Lake
 from sodalake.lake.lanes import FastLane
 from sodalake.lake.survey import Survey
 from sodalake.server.config import Settings
+from sodalake.server.identity import Identities
 from sodalake.server.urls import Proxies
 
 __all__ = ["Service"]
@@ -37,6 +38,8 @@ class Service:
         The open lake: its surveys. Rows and files are read on the workers, never here.
     lane
         The readers.
+    identities
+        Who the visitors are.
     since
         When the service became available, UTC.
     draining
@@ -46,6 +49,7 @@ class Service:
     """
 
     lane: FastLane
+    identities: Identities
     since: datetime
 
     def __init__(self, settings: Settings, lake: Lake) -> None:

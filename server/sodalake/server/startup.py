@@ -19,6 +19,7 @@ from sodalake.lake.lanes import LANE, FastLane
 from sodalake.server.config import Settings
 from sodalake.server.gate import GateServer
 from sodalake.server.handlers import Handler, NotFound
+from sodalake.server.identity import Identities
 from sodalake.server.routes import routes
 from sodalake.server.service import Service
 from sodalake.server.workers import workers
@@ -50,6 +51,7 @@ async def start(settings: Settings) -> Service:
         lake = await asyncio.to_thread(Lake.open, settings.lake)
         close.callback(lake.close)
         service = Service(settings, lake)
+        service.identities = await asyncio.to_thread(Identities.open, settings)
         if settings.survey and settings.survey not in lake.surveys:
             raise ConfigurationError(
                 f"The default survey {settings.survey!r} is not in the lake.",

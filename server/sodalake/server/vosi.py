@@ -17,6 +17,7 @@ from email.utils import format_datetime
 from lxml import etree
 
 from sodalake.server.handlers import Handler
+from sodalake.server.identity import SECURITY_METHODS
 from sodalake.server.service import Service
 
 __all__ = [
@@ -108,6 +109,9 @@ def _interface(capability: etree._Element, url: str, *, standard: bool = False) 
         attributes["role"] = "std"
     interface = etree.SubElement(capability, "interface", attributes)
     etree.SubElement(interface, "accessURL", use="full").text = url
+    if standard:  # the VOSI documents are for everybody
+        for method in SECURITY_METHODS:
+            etree.SubElement(interface, "securityMethod", {"standardID": method} if method else {})
     return interface
 
 
@@ -169,11 +173,16 @@ class CapabilitiesHandler(Handler):
         self._formats = formats
 
     def get(self) -> None:
-        """Answer with the document; it changes with the configuration only, so with the start of the
-        service."""
+        """Answer with the document; it changes with the configuration only, so with the start of the service.
+
+        200 with a challenge says that a name is welcome and not needed (SSO 2.0)."""
         self.set_header("Content-Type", _XML)
         self.set_header("Last-Modified", format_datetime(self.service.since, usegmt=True))
         self.set_header("Cache-Control", "no-cache")
+        self.set_header(
+            "Vary", "Authorization"
+        )  # X-VO-Authenticated: clients see here whether they are known
+        self.challenge()
         self.finish(capabilities(self.base_url(), self._parameters, self._formats))
 
     head = get
