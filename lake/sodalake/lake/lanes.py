@@ -235,6 +235,13 @@ class FastLane:
         lane._tasks.add(asyncio.create_task(lane._spread()))
         return lane
 
+    def use(self, client: Client) -> None:
+        """Go on with another Dask client: the scheduler was lost, and its actors with it."""
+        self._client = client
+        for slot in self._slots:
+            if slot.actor is not None:
+                self._lose(slot, slot.actor)
+
     async def call(
         self, question: Question, finish: Finish | None = None, *, deadline: float | None = None
     ) -> Any:
