@@ -15,7 +15,7 @@ from tornado.template import DictLoader
 
 from sodalake.lake.survey import Survey
 from sodalake.server.dali import Parameters, clip
-from sodalake.server.errors import Fault, NoSuchPage
+from sodalake.server.errors import AuthenticationError, Fault, NoSuchPage
 from sodalake.server.handlers import Handler
 from sodalake.server.portal.cards import card_of
 
@@ -84,8 +84,11 @@ class FrontPage(Handler):
     def write_error(self, status_code: int, **kwargs: object) -> None:
         """Show what went wrong as a page."""
         info = kwargs.get("exc_info")
-        fault = self.fault_of(info[1] if isinstance(info, tuple) else None, status_code)
+        error = info[1] if isinstance(info, tuple) else None
+        fault = self.fault_of(error, status_code)
         self.set_status(fault.status)
+        if fault.status == 401:
+            self.challenge(error if isinstance(error, AuthenticationError) else None)
         self.set_header("Cache-Control", "no-store")
         if fault.retry_after is not None:
             self.set_header("Retry-After", str(fault.retry_after))
