@@ -11,6 +11,7 @@ that travel to a worker; nothing here reads a byte. `plan` is that step, without
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from sodalake.lake.alerts import ByAlert
@@ -34,7 +35,7 @@ from sodalake.sodacut import (
     parse_pos,
 )
 
-__all__ = ["FORMATS", "PARAMETERS", "SyncHandler", "plan"]
+__all__ = ["FORMATS", "PARAMETERS", "SyncHandler", "Wanted", "plan", "product"]
 
 FORMATS: Final = (
     Format("fits", ("application/fits", "image/fits")),
@@ -128,6 +129,25 @@ def plan(
         raise BadParameter(
             f"ID names the {did.kind} stamp and KIND the {kind} one.", "Leave out one of them."
         )
+    wanted = product(parameters, survey, kind, accept_gzip=accept_gzip)
+    question = ByAlert(survey.name, alert_id(survey, did.alert_id), wanted.kinds)
+    return Plan(question, wanted.finish, wanted.content_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be made of an alert: the stamps to read, what makes the product, and its Content-Type."""
+
+    kinds: tuple[str, ...]
+    finish: Finish
+    content_type: str
+
+
+def product(parameters: Parameters, survey: Survey, kind: str | None, *, accept_gzip: bool = False) -> Wanted:
+    """Read what a request wants of an alert, whichever it is: kinds, region, format, looks.
+
+    Raises as `plan`.
+    """
     kinds = kinds_of(survey, kind)
     region = _region(parameters)
     form, content_type = response_format(parameters.one("RESPONSEFORMAT"), FORMATS)
@@ -140,7 +160,7 @@ def plan(
         finish = ArrowStamps(kinds, region=region)
     else:
         finish = FitsStamp(kind, region, accept_gzip)
-    return Plan(ByAlert(survey.name, alert_id(survey, did.alert_id), kinds), finish, content_type)
+    return Wanted(kinds, finish, content_type)
 
 
 def _region(parameters: Parameters) -> Region | None:
