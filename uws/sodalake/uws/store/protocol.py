@@ -7,6 +7,7 @@ Every method is one transaction. A change of phase goes through `phases.transiti
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -29,7 +30,8 @@ from sodalake.uws.phases import Event, Instruction, Phase
 __all__ = ["JobStore", "Moved"]
 
 
-class Moved(Protocol):
+@dataclass(frozen=True, slots=True)
+class Moved:
     """A job after a change of phase, and what is to be done now."""
 
     job: Job

@@ -1,0 +1,148 @@
+"""Rows of the tables as the values of `jobs`, and back."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from sodalake.uws.jobs import (
+    ErrorSummary,
+    Job,
+    JobRef,
+    Parameter,
+    Progress,
+    Result,
+    Segment,
+    Timing,
+    UnitRecord,
+    Upload,
+)
+from sodalake.uws.phases import Phase
+
+__all__ = [
+    "error_json",
+    "job_of",
+    "parameters_json",
+    "ref_of",
+    "results_json",
+    "results_of",
+    "timing_of",
+    "unit_of",
+    "uploads_json",
+]
+
+Row = RowMapping | Mapping[str, Any]
+
+
+def job_of(row: Row, results: tuple[Result, ...] = ()) -> Job:
+    """Make a job of its row, and of its results, which are kept apart."""
+    error = row["error"]
+    return Job(
+        id=row["id"],
+        kind=row["kind"],
+        owner=row["owner"],
+        phase=Phase(row["phase"]),
+        created=row["created"],
+        parameters=tuple(Parameter(*fields) for fields in row["parameters"]),
+        uploads=tuple(Upload(*fields) for fields in row["uploads"]),
+        run_id=row["run_id"],
+        quote=row["quote"],
+        queued=row["queued"],
+        started=row["started"],
+        ended=row["ended"],
+        execution_duration=row["execution_duration"],
+        destruction=row["destruction"],
+        results=results,
+        error=None if error is None else ErrorSummary(*error),
+        progress=Progress(row["total"], row["done"], row["failed"], row["bytes"]),
+        priority=row["priority"],
+        email=row["email"],
+        shape=row["shape"],
+        runner=row["runner"],
+        abort_requested=row["abort_requested"],
+        version=row["version"],
+    )
+
+
+def ref_of(row: Row) -> JobRef:
+    """Make a line of the list of jobs."""
+    return JobRef(row["id"], Phase(row["phase"]), row["run_id"], row["owner"], row["created"])
+
+
+def unit_of(row: Row) -> UnitRecord:
+    """Make the record of a finished unit."""
+    return UnitRecord(
+        row["number"],
+        row["part"],
+        bytes(row["entries"]),
+        row["targets"],
+        row["failed"],
+        row["bytes"],
+        row["seconds"],
+    )
+
+
+def timing_of(row: Row) -> Timing:
+    """Make a timing."""
+    return Timing(
+        row["kind"],
+        row["shape"],
+        row["targets"],
+        row["units"],
+        row["bytes"],
+        row["seconds"],
+        row["waited"],
+        row["ended"],
+    )
+
+
+# Lists without names: a job of ten thousand results has forty thousand fields.
+
+
+def parameters_json(parameters: Sequence[Parameter]) -> list[Any]:
+    """Return what the column keeps."""
+    return [[one.id, one.value, one.by_reference] for one in parameters]
+
+
+def uploads_json(uploads: Sequence[Upload]) -> list[Any]:
+    """Return what the column keeps."""
+    return [[one.name, one.object, one.size, one.content_type, one.filename] for one in uploads]
+
+
+def error_json(error: ErrorSummary | None) -> list[Any] | None:
+    """Return what the column keeps."""
+    return None if error is None else [error.message, error.transient, error.has_detail]
+
+
+def results_json(results: Sequence[Result]) -> list[Any]:
+    """Return what the column keeps; bytes that stand in the segment itself as base64."""
+    return [
+        [
+            one.id,
+            one.mime_type,
+            one.filename,
+            one.etag,
+            [
+                [part.object, part.offset, part.length]
+                if part.object
+                else [base64.b64encode(part.data).decode()]
+                for part in one.segments
+            ],
+        ]
+        for one in results
+    ]
+
+
+def results_of(body: list[Any] | None) -> tuple[Result, ...]:
+    """Make the results of what the column keeps."""
+    return tuple(
+        Result(name, mime_type, tuple(_segment(part) for part in segments), filename, etag)
+        for name, mime_type, filename, etag, segments in body or ()
+    )
+
+
+def _segment(part: list[Any]) -> Segment:
+    return Segment(*part) if len(part) == 3 else Segment(data=base64.b64decode(part[0]))
