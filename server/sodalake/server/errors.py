@@ -18,6 +18,9 @@ lake's::
     └── NotInLake
         └── NoSuchPage                        404: no resource at this path
 
+What is wrong with a job is a `UwsError` (`uws.errors`), which has its statuses here too. An illegal change of
+phase is 403, as UWS 1.1 (2.2) wants it, and the client's mistake none the less.
+
 Labels are those of SODA 1.0 (5.2) and DALI 1.1 (4.2): Error, AuthenticationError, AuthorizationError,
 ServiceUnavailable, UsageError, MultiValuedParamNotSupported. A deadline that passed is 503, not 504: the
 label that fits is ServiceUnavailable, the same request may pass a moment later, and the clients' retry rules
@@ -42,6 +45,16 @@ from sodalake.lake.errors import (
     OutsideArchive,
     Unavailable,
     UsageError,
+)
+from sodalake.uws.errors import (
+    BadJob,
+    Full,
+    IllegalTransition,
+    NoSuchJob,
+    NotYours,
+    StoreUnavailable,
+    TooMuch,
+    UwsError,
 )
 
 __all__ = [
@@ -167,19 +180,36 @@ _RULES: tuple[tuple[type[LakeError], int, str], ...] = (
     (Unavailable, 503, "ServiceUnavailable"),
     (LakeError, 502, "Error"),
 )
+_UWS_RULES: tuple[tuple[type[UwsError], int, str], ...] = (
+    (NoSuchJob, 404, "UsageError"),
+    (NotYours, 403, "AuthorizationError"),
+    (IllegalTransition, 403, "UsageError"),
+    (BadJob, 400, "UsageError"),
+    (TooMuch, 429, "ServiceUnavailable"),
+    (Full, 503, "ServiceUnavailable"),
+    (StoreUnavailable, 503, "ServiceUnavailable"),
+    (UwsError, 500, "Error"),
+)
+_FULL_RETRY_AFTER_SECONDS = 10  # jobs end, some of them, well within it
 _RETRY_AFTER_SECONDS = 2  # an actor is made anew, or a connection opened, well within it
 
 
-def fault_of(error: LakeError) -> Fault:
+def fault_of(error: LakeError | UwsError) -> Fault:
     """Return how `error` is told to a client.
 
     `BadRequest` and what derives from it carry their own status; the others have it from their place in the
     tree.
     """
-    status, label = next((status, label) for kind, status, label in _RULES if isinstance(error, kind))
+    if isinstance(error, UwsError):
+        status, label = next((status, label) for kind, status, label in _UWS_RULES if isinstance(error, kind))
+    else:
+        status, label = next((status, label) for kind, status, label in _RULES if isinstance(error, kind))
     if isinstance(error, BadRequest):
         status = error.status
-    return Fault(status, label, error.message, error.advice, _RETRY_AFTER_SECONDS if status == 503 else None)
+    retry_after = _RETRY_AFTER_SECONDS if status == 503 else None
+    if isinstance(error, TooMuch | Full):
+        retry_after = _FULL_RETRY_AFTER_SECONDS
+    return Fault(status, label, error.message, error.advice, retry_after)
 
 
 def fault_of_status(status: int, text: str, advice: str = "") -> Fault:

@@ -32,6 +32,7 @@ from sodalake.server.errors import (
 from sodalake.server.identity import ANONYMOUS, User, challenges
 from sodalake.server.service import Service
 from sodalake.server.urls import base_url
+from sodalake.uws.errors import UwsError
 
 __all__ = ["SERVER_NAME", "Handler", "NotFound"]
 
@@ -46,8 +47,8 @@ _PROCESS = os.urandom(4).hex()
 _NUMBERS = itertools.count(1)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 _EXPOSED = (
-    "Content-Disposition, Content-Encoding, Content-Length, ETag, Location, Retry-After, "
-    "WWW-Authenticate, X-Request-Id, X-VO-Authenticated"
+    "Accept-Ranges, Content-Disposition, Content-Encoding, Content-Length, Content-Range, ETag, Location, "
+    "Retry-After, WWW-Authenticate, X-Request-Id, X-VO-Authenticated"
 )
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close sends RST
 _CLIENT_GONE = 499  # the log's status of a request whose client went away; nothing is sent
@@ -120,7 +121,8 @@ class Handler(RequestHandler):
         self.set_header("Allow", methods)
         self.set_header("Access-Control-Allow-Methods", methods)
         self.set_header(
-            "Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, If-None-Match, Range"
+            "Access-Control-Allow-Headers",
+            "Accept, Authorization, Content-Type, If-None-Match, If-Range, Range",
         )
         self.set_header("Access-Control-Max-Age", "86400")
         self.finish()
@@ -151,7 +153,7 @@ class Handler(RequestHandler):
 
     def fault_of(self, error: BaseException | None, status: int) -> Fault:
         """Return how `error`, which a handler raised, is told."""
-        if isinstance(error, LakeError):
+        if isinstance(error, LakeError | UwsError):
             return fault_of(error)
         if isinstance(error, HTTPError) and error.status_code < 500:
             return fault_of_status(
@@ -163,7 +165,7 @@ class Handler(RequestHandler):
 
     def log_exception(self, typ: type[BaseException] | None, value: BaseException | None, tb: Any) -> None:
         """Log what is a bug of ours with its traceback; the rest is told by the access log."""
-        if not isinstance(value, LakeError) and not (
+        if not isinstance(value, LakeError | UwsError) and not (
             isinstance(value, HTTPError) and value.status_code < 500
         ):
             _failures.error(
