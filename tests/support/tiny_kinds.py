@@ -142,8 +142,8 @@ class Counting:
             seconds = float(value_of(job, "SECONDS", "0"))
         except ValueError as error:
             raise BadJob(f"UNITS and SECONDS are numbers: {error}.", "Send UNITS=3.") from error
-        sets = [numbers_of(value_of(job, name)) for name in ("FAIL", "FLAKY", "KILL")]
-        return CountingWork(units, seconds, *sets, self.marks, job.id, value_of(job, "POOL", ONE))
+        fail, flaky, kill = (numbers_of(value_of(job, name)) for name in ("FAIL", "FLAKY", "KILL"))
+        return CountingWork(units, seconds, fail, flaky, kill, self.marks, job.id, value_of(job, "POOL", ONE))
 
 
 def stream(spec: str, context: UnitContext) -> UnitRecord:

@@ -127,6 +127,10 @@ class UnitContext:
     results: ResultStore
     cancelled: Callable[[], bool]
 
+    def record(self, part: str, entries: bytes, *, targets: int, failed: int, bytes: int) -> UnitRecord:
+        """Return the record of this unit, for rooms that do not know this one."""
+        return UnitRecord(self.number, part, entries, targets, failed, bytes)
+
 
 class Planning(Protocol):
     """What `plan` and `finish` may use; they run in a thread of the server."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .jobs import UnitRecord
-from .kinds import Cancelled, ResultStore, UnitContext
+from .kinds import ResultStore, UnitContext
 
 __all__ = ["Failed", "Stopped", "call", "run_unit", "stop"]
 
@@ -70,10 +70,9 @@ def run_unit(
     context = UnitContext(job, number, part, results, lambda: job in _over)
     try:
         record = run(spec, context)
-    except Cancelled:
-        return Stopped()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the unit's, and told as such
-        return Failed(_portable(error))
+        # What it raises once it was told to stop is its way to do so: other rooms have a `Cancelled` of their own.
+        return Stopped() if job in _over else Failed(_portable(error))
     return replace(record, number=number, seconds=time.perf_counter() - began)
 
 
@@ -84,10 +83,8 @@ def call(function: Callable[..., Any], item: Any, job: str, niceness: int = 0) -
     _give_way(niceness)
     try:
         return function(item)
-    except Cancelled:
-        return Stopped()
     except Exception as error:  # noqa: BLE001 - as above
-        return Failed(_portable(error))
+        return Stopped() if job in _over else Failed(_portable(error))
 
 
 def _portable(error: Exception) -> Exception:
