@@ -202,7 +202,7 @@ class ArrowStamps:
     def __call__(self, alerts: Sequence[AlertStamps], survey: Survey) -> Product:
         """Decode and write; a table with no row where there is no alert."""
         if self.region is not None:
-            alerts = [_cut_alert(alert, self.kinds, self.region) for alert in alerts]
+            alerts = [cut_alert(alert, self.kinds, self.region) for alert in alerts]
         batch = stamp_batch(alerts, self.kinds, fits=self.fits)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batch.schema) as stream:
@@ -220,7 +220,8 @@ def warm_up() -> None:
         importlib.import_module(module)
 
 
-def _cut_alert(alert: AlertStamps, kinds: Sequence[str], region: Region) -> AlertStamps:
+def cut_alert(alert: AlertStamps, kinds: Sequence[str], region: Region) -> AlertStamps:
+    """The alert with each of these stamps cut by the region's bounding box; raises as `FitsStamp`."""
     stamps: dict[str, bytes | None] = {}
     for kind in kinds:
         stored = alert.stamps.get(kind)

@@ -1,0 +1,168 @@
+"""What a unit tells when it is done: a line a target, from which manifest and containers are made.
+
+A report is kept by whoever runs the job, so that the work goes on after a restart with what is done; it is one Arrow
+record batch and takes about 300 bytes a target.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sodalake.sodacut.jobs.units import StampUnit
+from sodalake.sodacut.jobs.work import ERROR, OK
+
+__all__ = ["ENTRIES", "FileEntry", "UnitReport", "lost"]
+
+ENTRIES: Any = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("ra", pa.float64()),
+        pa.field("dec", pa.float64()),
+        pa.field("survey", pa.string()),
+        pa.field("alert", pa.string()),
+        pa.field("object", pa.string()),
+        pa.field("file", pa.string()),
+        pa.field("content_type", pa.string()),
+        pa.field("offset", pa.int64()),
+        pa.field("bytes", pa.int64()),
+        pa.field("sha256", pa.string()),
+        pa.field("crc32", pa.uint32()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("message", pa.string()),
+        pa.field("seconds", pa.float64()),
+        pa.field("archive_file", pa.string()),
+    ]
+)
+"""A line a target: `file` is its name in the container, `offset` and `bytes` say where it is in the part."""
+
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of a job: the bytes ``[offset, offset+length)`` of an object.
+
+    Attributes
+    ----------
+    row, id, status
+        Of the target it was made for; a status that is not OK makes it the text that says why.
+    """
+
+    row: int
+    id: str
+    status: str
+    name: str
+    content_type: str
+    part: str
+    offset: int
+    length: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitReport:
+    """What a unit made.
+
+    Attributes
+    ----------
+    part, length
+        Its object, and the bytes of it; no name where nothing was written.
+    entries
+        pyarrow.RecordBatch of `ENTRIES`.
+    seconds
+        Wall time on the worker.
+    """
+
+    part: str
+    length: int
+    entries: Any
+    seconds: float = 0.0
+
+    @property
+    def targets(self) -> int:
+        """How many it had."""
+        return int(self.entries.num_rows)
+
+    @property
+    def failed(self) -> int:
+        """How many of them have no product."""
+        return self.targets - self.statuses.get(OK, 0)
+
+    @property
+    def statuses(self) -> Mapping[str, int]:
+        """How many targets ended in which way."""
+        counted = pc.value_counts(self.entries["status"]).to_pylist()
+        return {one["values"]: one["counts"] for one in counted}
+
+    def files(self) -> Iterator[FileEntry]:
+        """Yield its files, in their order in the part."""
+        names = ("row", "id", "status", "file", "content_type", "offset", "bytes", "sha256")
+        for row, target, status, name, content_type, offset, length, digest in zip(
+            *(self.entries[column].to_pylist() for column in names), strict=True
+        ):
+            if offset is not None:
+                yield FileEntry(row, target, status, name, content_type, self.part, offset, length, digest)
+
+    def pack(self) -> bytes:
+        """Return the report as bytes."""
+        head = json.dumps([self.part, self.length, self.seconds]).encode()
+        return _LENGTH.pack(len(head)) + head + self.entries.serialize().to_pybytes()  # type: ignore[no-any-return]
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> UnitReport:
+        """Read a report that `pack` wrote."""
+        end = _LENGTH.size + _LENGTH.unpack_from(packed)[0]
+        part, length, seconds = json.loads(packed[_LENGTH.size : end])
+        entries = pa.ipc.read_record_batch(pa.py_buffer(packed)[end:], ENTRIES)
+        return cls(part, length, entries, seconds)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return UnitReport.unpack, (self.pack(),)
+
+
+@dataclass(slots=True)
+class Line:
+    """What is known of one target while its unit runs."""
+
+    status: str
+    message: str | None = None
+    object: str | None = None
+    file: str | None = None
+    content_type: str | None = None
+    offset: int | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    crc32: int | None = None
+    seconds: float | None = None
+    archive_file: str | None = None
+
+
+_OF_LINE = frozenset(Line.__slots__)
+
+
+def report(unit: StampUnit, lines: Sequence[Line], part: str, length: int, seconds: float) -> UnitReport:
+    """Return the report of a unit, of a line for each of its targets in their order."""
+    columns = [
+        pa.array([getattr(line, field.name) for line in lines], field.type)
+        if field.name in _OF_LINE
+        else unit.targets[field.name]
+        for field in ENTRIES
+    ]
+    return UnitReport(part, length, pa.record_batch(columns, schema=ENTRIES), seconds)
+
+
+def lost(unit: StampUnit, message: str) -> UnitReport:
+    """Return the report of a unit that failed for good: its targets are in the manifest all the same."""
+    status = unit.targets["status"].to_pylist()
+    known = unit.targets["message"].to_pylist()
+    lines = [Line(status[at] or ERROR, known[at] if status[at] else message) for at in np.arange(len(unit))]
+    return report(unit, lines, "", 0, 0.0)
