@@ -31,7 +31,7 @@ from sodalake.lake.errors import ConfigurationError, UsageError
 from sodalake.server.config import KEY_BYTES, Identity
 from sodalake.server.errors import AuthenticationError
 
-__all__ = ["Claims", "Tokens", "default_key_file", "random_key", "signing_key"]
+__all__ = ["Claims", "Tokens", "default_key_file", "is_address", "random_key", "signing_key"]
 
 _ALGORITHM: Final = "HS256"
 _LONGEST = 8_192  # characters of a token; ours have about 300
@@ -54,10 +54,9 @@ def _name(what: str, name: str) -> str:
     return name
 
 
-def _address(email: str) -> str:
-    if email and not _EMAIL.fullmatch(email):
-        raise UsageError(f"{email[:80]!r} is no mail address.", "Such as anna@example.org.")
-    return email
+def is_address(email: str) -> bool:
+    """Say whether `email` is one plain mail address: nothing that a header could take for more."""
+    return _EMAIL.fullmatch(email) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,8 @@ class Claims:
         _name("user", self.name)
         for group in self.groups:
             _name("group", group)
-        _address(self.email)
+        if self.email and not is_address(self.email):
+            raise UsageError(f"{self.email[:80]!r} is no mail address.", "Such as anna@example.org.")
 
 
 class Tokens:
@@ -136,7 +136,7 @@ class Tokens:
     def claims(self, token: str) -> Claims:
         """Return what a token says, if it is ours and has not ended.
 
-        A token that was proved is remembered until it ends: 0.4 µs instead of 40.
+        A token that was proved is remembered until it ends: 0.4 µs instead of 80.
 
         Raises
         ------
