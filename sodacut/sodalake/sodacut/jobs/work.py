@@ -24,7 +24,8 @@ from sodalake.sodacut.jobs.targets import NEAR, TargetList
 from sodalake.sodacut.products import ArrowStamps, Product
 
 __all__ = [
-    "ERROR", "NOT_FOUND", "NO_OVERLAP", "OK", "Combination", "Form", "Order", "Question", "StampWork", "status_of",
+    "ERROR", "NOT_FOUND", "NO_OVERLAP", "OK", "Combination", "Form", "Order", "Question", "Refused",
+    "StampWork", "status_of",
 ]  # fmt: skip
 
 OK = "OK"
@@ -87,6 +88,14 @@ class Combination:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A combination that cannot be: its result is the text of `error`."""
+
+    error: LakeError
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What one call of `resolve` asks: alerts of one survey, by id or (`near`) by position; see `StampWork.chunks`."""
 
@@ -124,24 +133,28 @@ class StampWork:
         return int(self.targets.num_rows)
 
     @classmethod
-    def of_combinations(cls, combinations: Sequence[Combination]) -> StampWork:
+    def of_combinations(cls, combinations: Sequence[Combination | Refused]) -> StampWork:
         """Make the work of SODA's combinations: a file each, or a text that says why not."""
         orders: dict[Order, int] = {}
-        which = [orders.setdefault(one.order, len(orders)) for one in combinations]
+        which = [
+            orders.setdefault(one.order, len(orders)) if isinstance(one, Combination) else -1
+            for one in combinations
+        ]
         count = len(combinations)
-        nothing = pa.nulls(count, pa.string())
         nowhere = pa.nulls(count, pa.float64())
+        asked = [one if isinstance(one, Combination) else None for one in combinations]
+        errors = [one.error if isinstance(one, Refused) else None for one in combinations]
         columns = [
             pa.array(np.arange(1, count + 1)),
             pa.array([one.label for one in combinations], pa.string()),
             nowhere,
             nowhere,
             pa.array(np.full(count, NEAR)),
-            pa.array([one.survey for one in combinations], pa.string()),
-            pa.array([one.alert_id for one in combinations], pa.string()),
+            pa.array([one and one.survey for one in asked], pa.string()),
+            pa.array([one and one.alert_id for one in asked], pa.string()),
             pa.array(which, pa.int32()),
-            nothing,
-            nothing,
+            pa.array([error and status_of(error) for error in errors], pa.string()),
+            pa.array([error and str(error) for error in errors], pa.string()),
         ]
         return cls(pa.Table.from_arrays(columns, schema=TARGETS), tuple(orders), texts=True)
 
