@@ -18,7 +18,7 @@ from tornado.httputil import HTTPServerRequest
 
 from sodalake.server.errors import BadParameter, MultiValuedParamNotSupported
 
-__all__ = ["MAX_RUNID", "Format", "Parameters", "clip", "response_format"]
+__all__ = ["MAX_RUNID", "Format", "Parameters", "check_query", "clip", "decoded", "response_format"]
 
 MAX_RUNID: Final = 64  # characters, DALI 1.1, 3.4.6
 
@@ -59,12 +59,7 @@ class Parameters(Mapping[str, Sequence[str]]):
         BadParameter
             A percent sign that escapes nothing, or bytes that are not UTF-8.
         """
-        if "%" in request.query and (broken := _BROKEN_ESCAPE.search(request.query)):
-            near = request.query[broken.start() : broken.start() + 3]
-            raise BadParameter(
-                f"The query string has a percent sign that escapes nothing ({clip(near)!r}).",
-                "Write a percent sign itself as %25.",
-            )
+        check_query(request)
         return cls((*_decoded(request.query_arguments), *_decoded(request.body_arguments)))
 
     @classmethod
@@ -227,15 +222,36 @@ def response_format(value: str | None, formats: Sequence[Format]) -> tuple[Forma
     raise BadParameter(f"RESPONSEFORMAT={clip(value)!r} is not offered here.", f"Offered: {known}.")
 
 
+def check_query(request: HTTPServerRequest) -> None:
+    """Refuse a query string with a percent sign that escapes nothing; Tornado would take it as it is.
+
+    Raises
+    ------
+    BadParameter
+        It has one.
+    """
+    if "%" in request.query and (broken := _BROKEN_ESCAPE.search(request.query)):
+        near = request.query[broken.start() : broken.start() + 3]
+        raise BadParameter(
+            f"The query string has a percent sign that escapes nothing ({clip(near)!r}).",
+            "Write a percent sign itself as %25.",
+        )
+
+
+def decoded(name: str, value: bytes) -> str:
+    """Return a value as text; BadParameter where it is not UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise BadParameter(
+            f"The value of {clip(name)} is not UTF-8.", "Percent-encode the UTF-8 form of the text."
+        ) from None
+
+
 def _decoded(arguments: Mapping[str, list[bytes]]) -> Iterator[tuple[str, str]]:
     for name, values in arguments.items():
         for value in values:
-            try:
-                yield name, value.decode()
-            except UnicodeDecodeError:
-                raise BadParameter(
-                    f"The value of {clip(name)} is not UTF-8.", "Percent-encode the UTF-8 form of the text."
-                ) from None
+            yield name, decoded(name, value)
 
 
 class _Members(list[tuple[str, Any]]):

@@ -1,10 +1,10 @@
-"""Content negotiation: whether a client wants its bytes gzipped (RFC 9110, 12.5.3)."""
+"""Content negotiation: whether a client wants its bytes gzipped, and pages rather than data (RFC 9110, 12.5)."""
 
 from __future__ import annotations
 
 import functools
 
-__all__ = ["accepts_gzip"]
+__all__ = ["accepts_gzip", "prefers_html"]
 
 
 @functools.lru_cache(maxsize=256)
@@ -23,6 +23,29 @@ def accepts_gzip(header: str) -> bool:
         gzip = weights.get("*", 0.0)
     # Identity that is not named is acceptable, and stands behind whatever is named.
     return gzip > 0 and gzip >= weights.get("identity", 0.0)
+
+
+@functools.lru_cache(maxsize=256)
+def prefers_html(header: str) -> bool:
+    """Say whether an Accept header names (X)HTML and likes XML no better.
+
+    Who does not name HTML is a program, ``*/*`` too. Browsers name HTML and XML both, with HTML first or weighted
+    higher; where neither is, XML is preferred (UWS 1.1, 2.2.2).
+    """
+    html = xml = 0.0
+    html_at = xml_at = 0
+    for at, part in enumerate(header.lower().split(",")):
+        kind, *parameters = (word.strip() for word in part.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name.strip() == "q":
+                weight = _weight(value.strip())
+        if kind in ("text/html", "application/xhtml+xml") and weight > html:
+            html, html_at = weight, at
+        elif kind in ("text/xml", "application/xml") and weight > xml:
+            xml, xml_at = weight, at
+    return html > xml or (html == xml > 0 and html_at < xml_at)
 
 
 def _weight(text: str) -> float:

@@ -6,18 +6,14 @@ frame, no font (Content-Security-Policy, Level 3).
 
 from __future__ import annotations
 
-import functools
-import hashlib
-from importlib import resources
 from typing import TYPE_CHECKING, Final
-
-from tornado.template import DictLoader
 
 from sodalake.lake.survey import Survey
 from sodalake.server.dali import Parameters, clip
 from sodalake.server.errors import AuthenticationError, Fault, NoSuchPage
 from sodalake.server.handlers import Handler
 from sodalake.server.portal.cards import card_of
+from sodalake.server.portal.look import TYPES, render, static_files
 
 if TYPE_CHECKING:
     from sodalake.server.portal.latest import Latest
@@ -29,26 +25,8 @@ _POLICY: Final = (
     "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'"
 )
-_TYPES: Final = {"css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _A_WHILE: Final = "public, max-age=3600"
-
-
-@functools.cache
-def _templates() -> DictLoader:
-    folder = resources.files(__package__) / "templates"
-    texts = {
-        entry.name: entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith(".html")
-    }
-    return DictLoader(texts, whitespace="single")  # autoescape is Tornado's default: xhtml_escape
-
-
-@functools.cache
-def _static() -> dict[str, tuple[bytes, str]]:
-    """Return name → content and the version that its address carries."""
-    folder = resources.files(__package__) / "static"
-    contents = {entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name[-3:] in _TYPES}
-    return {name: (data, hashlib.sha256(data).hexdigest()[:12]) for name, data in contents.items()}
 
 
 class FrontPage(Handler):
@@ -101,18 +79,7 @@ class FrontPage(Handler):
         self.set_header("Content-Security-Policy", _POLICY)
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "no-referrer")
-        base = self.base_url()
-        self.finish(
-            _templates()
-            .load(template)
-            .generate(
-                base=base,
-                lake=self.service.lake.url,
-                address_of=lambda name: f"{base}/portal/{name}?v={_static()[name][1]}",
-                fault=fault,
-                **values,
-            )
-        )
+        self.finish(render(template, self.base_url(), lake=self.service.lake.url, fault=fault, **values))
 
 
 class StaticFile(Handler):
@@ -126,10 +93,10 @@ class StaticFile(Handler):
     def get(self, name: str = "") -> None:
         """Send the file; Tornado adds an ETag and answers 304."""
         name = self._own or name
-        if name not in _static():
+        if name not in static_files():
             raise NoSuchPage(f"There is no file {clip(name)!r} here.", f"Begin at {self.base_url()}/.")
-        content, version = _static()[name]
-        self.set_header("Content-Type", _TYPES[name.rpartition(".")[2]])
+        content, version = static_files()[name]
+        self.set_header("Content-Type", TYPES[name.rpartition(".")[2]])
         self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header(
