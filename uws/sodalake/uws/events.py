@@ -2,18 +2,29 @@
 
 `Events` is the part every store has: one process. On PostgreSQL the store feeds it from LISTEN, so that a change
 made by another server wakes too.
+
+What is waited for is a key: a job's id, or one of those that servers wait for: `QUEUE`, `DESTRUCTION`, and a
+runner's name, which is woken when one of its jobs is to be ended. A wake says "look again", no more: it may come
+twice, or without a change when the store may have missed one.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from typing import Final
 
-__all__ = ["Events"]
+__all__ = ["DESTRUCTION", "QUEUE", "Events"]
+
+QUEUE: Final = ":queue"
+"""Woken when a job has been queued, in whichever server. No job's id has a colon."""
+
+DESTRUCTION: Final = ":destruction"
+"""Woken when a job's destruction was set."""
 
 
 class Events:
-    """Parked waiters by job. Used from one event loop.
+    """Parked waiters by key. Used from one event loop.
 
     Attributes
     ----------
@@ -25,29 +36,29 @@ class Events:
         self._waiters: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
         self.parked = 0
 
-    def changed(self, job_id: str) -> None:
-        """Wake all who wait for this job."""
-        for waiter in self._waiters.pop(job_id, ()):
+    def changed(self, key: str) -> None:
+        """Wake all who wait for this."""
+        for waiter in self._waiters.pop(key, ()):
             if not waiter.done():
                 waiter.set_result(None)
 
     def wake_all(self) -> None:
         """Wake everybody: the server is ending, or may have missed a change."""
-        for job_id in list(self._waiters):
-            self.changed(job_id)
+        for key in list(self._waiters):
+            self.changed(key)
 
-    def subscribe(self, job_id: str) -> asyncio.Future[None]:
-        """Return a future that the job's next change resolves. Subscribe first, then look at the job."""
+    def subscribe(self, key: str) -> asyncio.Future[None]:
+        """Return a future that the next change resolves. Subscribe first, then look at the job."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters[job_id].add(waiter)
+        self._waiters[key].add(waiter)
         self.parked += 1
-        waiter.add_done_callback(lambda _: self._left(job_id, waiter))
+        waiter.add_done_callback(lambda _: self._left(key, waiter))
         return waiter
 
-    def _left(self, job_id: str, waiter: asyncio.Future[None]) -> None:
+    def _left(self, key: str, waiter: asyncio.Future[None]) -> None:
         self.parked -= 1
-        waiters = self._waiters.get(job_id)
+        waiters = self._waiters.get(key)
         if waiters is not None:
             waiters.discard(waiter)
             if not waiters:
-                del self._waiters[job_id]
+                del self._waiters[key]

@@ -9,15 +9,16 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, delete, func, insert, literal_column, select, union_all, update
+from sqlalchemy import Select, bindparam, delete, func, insert, literal_column, select, union_all
 from sqlalchemy.exc import IntegrityError
 
 from sodalake.uws.errors import BadJob, IllegalTransition
+from sodalake.uws.events import DESTRUCTION, QUEUE
 from sodalake.uws.jobs import Job, JobRef, Load, NewJob, Parameter, Result, Upload
 from sodalake.uws.phases import Event, Phase, transition
 
 from .schema import jobs, results, sweeps
-from .transaction import Transaction, check_text, known_id, locked
+from .transaction import Transaction, check_text, known_id, locked, put
 from .values import job_of, parameters_json, ref_of, results_json, results_of, uploads_json
 
 __all__ = ["create", "edit", "find", "forget", "get_many", "load", "note_sweep", "put_results"]
@@ -28,6 +29,7 @@ _GET: Final = (
     .join_from(jobs, results, results.c.job == jobs.c.seq, isouter=True)
     .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 )
+_DROP_RESULTS: Final = delete(results).where(results.c.job == bindparam("seq"))
 _LOAD_ALL: Final = (
     select(jobs.c.phase, func.count())
     .where(literal_column("phase IN ('PENDING', 'QUEUED', 'EXECUTING')"))
@@ -76,8 +78,10 @@ def create(tx: Transaction, new: NewJob) -> Job:
         tx.connection.execute(_INSERT, values)
     except IntegrityError as error:
         raise BadJob(f"There is a job {values['id']} already.", "Let the store give the id.") from error
-    if new.run or new.destruction is not None:
-        tx.changed.append(values["id"])
+    if new.run:
+        tx.changed.append(QUEUE)
+    if new.destruction is not None:
+        tx.changed.append(DESTRUCTION)
     return job_of(values)
 
 
@@ -113,7 +117,7 @@ def find(
         values["after"] = after
     if last is not None:
         values["last"] = last
-    return [ref_of(row) for row in tx.connection.execute(query, values).mappings()]
+    return [ref_of(row) for row in tx.connection.execute(query, values)]
 
 
 @cache
@@ -167,13 +171,12 @@ def edit(
         "quote": quote,
     }
     values = {name: value for name, value in given.items() if value is not None}
-    if new_results is not None:
+    if new_results is not None and phase is not Phase.ARCHIVED:  # they are gone by then
         put_results(tx, row["seq"], new_results)
     if values or new_results is not None:
-        values["version"] = row["version"] + 1
-        tx.connection.execute(update(jobs).where(jobs.c.seq == row["seq"]).values(values))
-        if destruction is not None or execution_duration is not None:
-            tx.changed.append(job_id)  # who ends jobs in time may have to end this one earlier
+        put(tx, row, values)
+        if destruction is not None:
+            tx.changed.append(DESTRUCTION)
     return get_many(tx, [job_id])[job_id]
 
 
@@ -184,7 +187,7 @@ def _alternatives(phases: Collection[Phase]) -> str:
 
 def put_results(tx: Transaction, job: int, new: Sequence[Result]) -> None:
     """Replace the results of a job, which is named by its `seq`."""
-    tx.connection.execute(delete(results).where(results.c.job == job))
+    tx.connection.execute(_DROP_RESULTS, {"seq": job})
     tx.connection.execute(insert(results), {"job": job, "body": results_json(new)})
 
 

@@ -15,18 +15,18 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    update,
 )
 
 from sodalake.uws.errors import IllegalTransition, NoSuchJob
+from sodalake.uws.events import QUEUE
 from sodalake.uws.jobs import ErrorSummary, Job, Progress, Result, Timing, UnitRecord
 from sodalake.uws.phases import FINAL, Event, Instruction, Phase, transition
 
 from .clients import get_many, note_sweep, put_results
 from .protocol import Moved
 from .schema import jobs, plans, results, timings, units
-from .transaction import Transaction, known_id, locked
-from .values import error_json, job_of, timing_of, unit_of
+from .transaction import Transaction, known_id, locked, put
+from .values import error_json, job_of, results_of, timing_of, unit_of
 
 __all__ = [
     "abort_requests",
@@ -48,6 +48,13 @@ TIMINGS_KEPT: Final = 10_000
 _EXECUTING: Final[ColumnElement[bool]] = literal_column(
     "phase IN ('PENDING', 'QUEUED', 'EXECUTING') AND phase = 'EXECUTING'"
 )
+_DROP_UNITS: Final = delete(units).where(units.c.job == bindparam("seq"))
+_DROP_PLAN: Final = delete(plans).where(plans.c.job == bindparam("seq"))
+_RESULTS: Final = select(results.c.body).where(results.c.job == bindparam("seq"))
+_NUMBERS: Final = select(units.c.number).where(
+    units.c.job == bindparam("seq"), units.c.number.in_(bindparam("numbers", expanding=True))
+)
+_INSERT_UNITS: Final = insert(units)
 _WAITING: Final = (
     select(jobs)
     .where(literal_column("phase = 'QUEUED'"))
@@ -86,13 +93,25 @@ def move(
         _end(tx, row, step.phase, Instruction.TELL_OWNER in step.instructions, values)
     if error is not None:
         values["error"] = error_json(error)
-    if new_results is not None and step.phase is not Phase.ARCHIVED:
+    if new_results is not None and row["started"] is not None and step.phase is not Phase.ARCHIVED:
         put_results(tx, row["seq"], new_results)
     if timing is not None:
         _keep_timing(tx, timing)
-    _write(tx, row, values)
+    after = put(tx, row, values)
     tx.changed.append(job_id)
-    return Moved(get_many(tx, [job_id])[job_id], step.instructions)
+    if step.phase is Phase.QUEUED:
+        tx.changed.append(QUEUE)
+    return Moved(job_of(after, _results(tx, row, new_results, step.phase)), step.instructions)
+
+
+def _results(
+    tx: Transaction, row: RowMapping, new: Sequence[Result] | None, phase: Phase
+) -> tuple[Result, ...]:
+    if phase is Phase.ARCHIVED or row["started"] is None:
+        return ()
+    if new is not None:
+        return tuple(new)
+    return results_of(tx.connection.execute(_RESULTS, {"seq": row["seq"]}).scalar())
 
 
 def _end(tx: Transaction, row: RowMapping, phase: Phase, tell: bool, values: dict[str, Any]) -> None:
@@ -103,17 +122,13 @@ def _end(tx: Transaction, row: RowMapping, phase: Phase, tell: bool, values: dic
     if tell and row["email"]:
         took = (ended - (row["started"] or ended)).total_seconds()
         values["mail_due"] = took >= row["tell_after"]
-    tx.connection.execute(delete(units).where(units.c.job == row["seq"]))
-    tx.connection.execute(delete(plans).where(plans.c.job == row["seq"]))
+    if row["started"] is not None:
+        tx.connection.execute(_DROP_UNITS, {"seq": row["seq"]})
+        tx.connection.execute(_DROP_PLAN, {"seq": row["seq"]})
     if phase is Phase.ARCHIVED:
         values |= {"archived": tx.now, "mail_due": False}
         tx.connection.execute(delete(results).where(results.c.job == row["seq"]))
         note_sweep(tx, row["id"])
-
-
-def _write(tx: Transaction, row: RowMapping, values: dict[str, Any]) -> None:
-    values["version"] = row["version"] + 1
-    tx.connection.execute(update(jobs).where(jobs.c.seq == row["seq"]).values(values))
 
 
 def _keep_timing(tx: Transaction, timing: Timing) -> None:
@@ -163,9 +178,7 @@ def claim(tx: Transaction, job_id: str) -> Job | None:
 def orphans(tx: Transaction) -> list[str]:
     """Return the ids of EXECUTING jobs whose runner is gone."""
     query = select(jobs.c.id, jobs.c.runner).where(_EXECUTING).order_by(jobs.c.seq)
-    runners: dict[str, str | None] = {
-        job_id: runner for job_id, runner in tx.connection.execute(query).tuples()
-    }
+    runners: dict[str, str | None] = dict(tx.connection.execute(query).tuples().all())
     others = {runner for runner in runners.values() if runner is not None} - {tx.runner}
     gone = tx.gone(tx.connection, others) if others else set()
     return [job_id for job_id, runner in runners.items() if runner is None or runner in gone]
@@ -175,8 +188,8 @@ def request_abort(tx: Transaction, job_id: str) -> None:
     """Ask the runner of a job to end it."""
     row = locked(tx, job_id)
     if row["phase"] == Phase.EXECUTING and not row["abort_requested"]:
-        _write(tx, row, {"abort_requested": True})
-        tx.changed.append(job_id)
+        put(tx, row, {"abort_requested": True})
+        tx.changed.append(row["runner"])  # not the job: its phase is what it was
 
 
 def abort_requests(tx: Transaction) -> list[str]:
@@ -198,7 +211,7 @@ def set_plan(tx: Transaction, job_id: str, plan: bytes, shape: str, progress: Pr
         "failed": progress.failed,
         "bytes": progress.bytes,
     }
-    _write(tx, row, {"shape": shape, **counts})
+    put(tx, row, {"shape": shape, **counts})
 
 
 def kept_plan(tx: Transaction, job_id: str) -> bytes | None:
@@ -216,7 +229,7 @@ def record(tx: Transaction, job_id: str, finished: Sequence[UnitRecord]) -> list
     values: dict[str, Any] = {}
     fresh = _record(tx, row, finished, values)
     if fresh:
-        _write(tx, row, values)
+        put(tx, row, values)
     return fresh
 
 
@@ -241,14 +254,10 @@ def _record(
         for unit in by_number.values()
     ]
     # The job's row is locked: nobody inserts between the question and the answer.
-    there = set(
-        tx.connection.execute(
-            select(units.c.number).where(units.c.job == row["seq"], units.c.number.in_(list(by_number)))
-        ).scalars()
-    )
+    there = set(tx.connection.execute(_NUMBERS, {"seq": row["seq"], "numbers": list(by_number)}).scalars())
     fresh = [new for new in new_rows if new["number"] not in there]
     if fresh:
-        tx.connection.execute(insert(units), fresh)
+        tx.connection.execute(_INSERT_UNITS, fresh)
     added = [by_number[new["number"]] for new in fresh]
     values |= {
         "done": row["done"] + sum(unit.targets for unit in added),

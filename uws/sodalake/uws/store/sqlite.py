@@ -101,9 +101,8 @@ class SqliteStore(Store):
                 self._claim = FileClaim(self.path, self.runner)
             elif not self.path.exists():
                 raise StoreUnavailable(f"There is no store of jobs {self.path}.", "Start the server first.")
-            connection = self._write_connection = self._connect()
+            connection = self._write_connection = self._connect(looks_only=not self._serve)
             if not self._serve:
-                connection.exec_driver_sql("PRAGMA query_only = ON")
                 found = revision(connection)
                 connection.rollback()
                 if found != REVISION:
@@ -114,9 +113,13 @@ class SqliteStore(Store):
         except (OSError, SQLAlchemyError, sqlite3.Error) as error:
             raise self._unavailable(error) from error
 
-    def _connect(self) -> Connection:
+    def _connect(self, *, looks_only: bool) -> Connection:
         connection = self._engine.connect()
         self._opened.append(connection)
+        if looks_only:
+            connection.info["looks_only"] = True
+            connection.exec_driver_sql("PRAGMA query_only = ON")
+            connection.rollback()
         return connection
 
     async def close(self) -> None:
@@ -152,9 +155,7 @@ class SqliteStore(Store):
         try:
             connection: Connection | None = getattr(self._reading, "connection", None)
             if connection is None:
-                connection = self._reading.connection = self._connect()
-                connection.exec_driver_sql("PRAGMA query_only = ON")
-                connection.rollback()
+                connection = self._reading.connection = self._connect(looks_only=True)
             with connection.begin():
                 return operation(self._transaction(connection))
         except (SQLAlchemyError, sqlite3.Error) as error:
@@ -263,7 +264,8 @@ def _engine(path: Path) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A writer takes the lock before it reads: what it saw cannot have changed when it writes.
-        query_only = connection.exec_driver_sql("PRAGMA query_only").scalar()
-        connection.exec_driver_sql("BEGIN" if query_only else "BEGIN IMMEDIATE")
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("BEGIN" if connection.info.get("looks_only") else "BEGIN IMMEDIATE")
 
     return engine

@@ -11,15 +11,16 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, bindparam, select
+from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from sodalake.uws.errors import BadJob, NoSuchJob
 
 from .schema import jobs
 
-__all__ = ["Transaction", "check_text", "known_id", "locked", "now"]
+__all__ = ["Transaction", "check_text", "known_id", "locked", "no_such_job", "now", "put"]
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LOCKED: Final = select(jobs).where(jobs.c.id == bindparam("job_id")).with_for_update()
@@ -36,7 +37,7 @@ class Transaction:
     gone
         Says which of some runners live no more.
     changed
-        The jobs whose waiters are to be woken once it is committed.
+        The keys of `Events` whose waiters are to be woken once it is committed.
     """
 
     connection: Connection
@@ -99,3 +100,18 @@ def locked(tx: Transaction, job_id: str) -> RowMapping:
     if row is None:
         raise no_such_job(job_id)
     return row
+
+
+def put(tx: Transaction, row: RowMapping, values: dict[str, Any]) -> dict[str, Any]:
+    """Change columns of a row that is `locked`, and count the change; return the row as it is then."""
+    values["version"] = row["version"] + 1
+    tx.connection.execute(_update(tuple(values)), {"key": row["seq"], **values})
+    return {**row, **values}
+
+
+@cache
+def _update(names: tuple[str, ...]) -> Any:
+    """Return the statement for these columns; making it takes longer than running it."""
+    return (
+        update(jobs).where(jobs.c.seq == bindparam("key")).values({name: bindparam(name) for name in names})
+    )

@@ -34,6 +34,8 @@ __all__ = [
     "uploads_json",
 ]
 
+_PHASES = {phase.value: phase for phase in Phase}
+
 Row = RowMapping | Mapping[str, Any]
 
 
@@ -44,7 +46,7 @@ def job_of(row: Row, results: tuple[Result, ...] = ()) -> Job:
         id=row["id"],
         kind=row["kind"],
         owner=row["owner"],
-        phase=Phase(row["phase"]),
+        phase=_PHASES[row["phase"]],
         created=row["created"],
         parameters=tuple(Parameter(*fields) for fields in row["parameters"]),
         uploads=tuple(Upload(*fields) for fields in row["uploads"]),
@@ -67,9 +69,9 @@ def job_of(row: Row, results: tuple[Result, ...] = ()) -> Job:
     )
 
 
-def ref_of(row: Row) -> JobRef:
-    """Make a line of the list of jobs."""
-    return JobRef(row["id"], Phase(row["phase"]), row["run_id"], row["owner"], row["created"])
+def ref_of(row: Any) -> JobRef:
+    """Make a line of the list of jobs of id, phase, run_id, owner, created."""
+    return JobRef(row[0], _PHASES[row[1]], row[2], row[3], row[4])
 
 
 def unit_of(row: Row) -> UnitRecord:
