@@ -116,7 +116,18 @@ class Limits(_Section):
     body: int = Field(
         1_048_576,
         ge=1024,
-        description="Bytes of a request's body; a longer one is answered 413. No request needs more.",
+        description="Bytes of a request's body; a longer one is answered 413. Only files need more.",
+    )
+    upload: int = Field(
+        67_108_864,
+        ge=1024,
+        description="Bytes of a request that brings files for a job; 64 MiB are some two million targets.",
+    )
+    uploads: int = Field(
+        4,
+        ge=1,
+        description="Requests longer than limits.body that may arrive at a time; more are answered 503. Each takes"
+        " three times its size of memory for a moment.",
     )
 
 
@@ -228,7 +239,9 @@ class Jobs(_Section):
         1, ge=1, description="Units at once that hold several images in memory, in the whole service."
     )
     executing: int = Field(16, ge=1, description="Jobs executing at once in one server.")
-    per_owner: int = Field(4, ge=1, description="Jobs executing at once of one owner; others wait in the queue.")
+    per_owner: int = Field(
+        4, ge=1, description="Jobs executing at once of one owner; others wait in the queue."
+    )
     active: int = Field(
         1000, ge=1, description="Jobs PENDING, QUEUED or EXECUTING of one owner; more are answered 429."
     )
@@ -236,7 +249,9 @@ class Jobs(_Section):
         20_000, ge=1, description="Jobs PENDING, QUEUED or EXECUTING of all owners; more are answered 503."
     )
     targets: int = Field(
-        1_000_000, ge=1, description="Targets of one job: rows of its list, or combinations of its parameters."
+        1_000_000,
+        ge=1,
+        description="Targets of one job: rows of its list, or combinations of its parameters.",
     )
     listed: int = Field(
         10_000, ge=1, description="Combinations of SODA parameters in one job: each is a result of its own."
@@ -245,23 +260,34 @@ class Jobs(_Section):
         200_000_000_000, ge=1, description="Bytes one job may make; it is refused when more are expected."
     )
     unit: int = Field(
-        256, ge=1, le=10_000, description="Targets of a unit: what is done, told to stop, or done again as one."
+        256,
+        ge=1,
+        le=10_000,
+        description="Targets of a unit: what is done, told to stop, or done again as one.",
     )
     attempts: int = Field(3, ge=1, description="Times a unit is tried before its error is recorded.")
     niceness: int = Field(
-        10, ge=0, le=19, description="How far jobs stand back behind real-time requests on the same cores (nice)."
+        10,
+        ge=0,
+        le=19,
+        description="How far jobs stand back behind real-time requests on the same cores (nice).",
     )
     duration: int = Field(
         86_400, ge=1, description="Seconds a job may execute when it does not say (executionDuration)."
     )
     longest_duration: int = Field(
-        604_800, ge=1, description="Seconds a job may execute at most; a longer executionDuration is cut to it."
+        604_800,
+        ge=1,
+        description="Seconds a job may execute at most; a longer executionDuration is cut to it.",
     )
     keep: float = Field(7.0, gt=0, description="Days until a job is destroyed when it does not say.")
     longest_keep: float = Field(90.0, gt=0, description="Days a job may be kept at most.")
     archive: float = Field(30.0, ge=0, description="Days a destroyed job is still listed as ARCHIVED.")
     wait: float = Field(
-        50.0, gt=0, le=3600, description="Seconds after which a WAIT is answered, changed or not: proxies cut at 60."
+        50.0,
+        gt=0,
+        le=3600,
+        description="Seconds after which a WAIT is answered, changed or not: proxies cut at 60.",
     )
 
 
