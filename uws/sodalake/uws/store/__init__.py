@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from sodalake.uws.errors import StoreUnavailable
@@ -20,6 +21,9 @@ from sodalake.uws.errors import StoreUnavailable
 from .base import runner_name
 from .protocol import JobStore, Moved
 from .sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from .postgres import PostgresStore
 
 __all__ = ["JobStore", "Moved", "open_store"]
 
@@ -44,10 +48,17 @@ async def open_store(url: str, *, server_name: str = "", serve: bool = True) -> 
     """
     parts = urlsplit(url)
     runner = runner_name(server_name)
+    store: SqliteStore | PostgresStore
     if parts.scheme == "sqlite" and not parts.netloc and parts.path.startswith("/"):
         store = SqliteStore(Path(unquote(parts.path)), runner, serve=serve)
     elif url.startswith("/"):
         store = SqliteStore(Path(url), runner, serve=serve)
+    elif parts.scheme in ("postgresql", "postgres"):
+        # Loaded here: who has SQLite does not wait for it.
+        from .postgres import PostgresStore
+
+        where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        store = PostgresStore(url, where, runner, serve=serve)
     else:
         raise StoreUnavailable(
             f"{parts.scheme or url}: is no store of jobs.",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
+from sodalake.uws.errors import StoreUnavailable
 from sodalake.uws.events import Events
 from sodalake.uws.jobs import (
     ErrorSummary,
@@ -47,10 +48,17 @@ def runner_name(server_name: str) -> str:
 
 
 class Store(ABC):
-    """A `JobStore`; see there for what the methods promise."""
+    """A `JobStore`; see there for what the methods promise.
 
-    def __init__(self, runner: str) -> None:
-        self.runner = runner
+    Attributes
+    ----------
+    serve
+        False: opened only to look.
+    """
+
+    def __init__(self, runner: str, *, serve: bool) -> None:
+        self.runner, self.serve = runner, serve
+        self._closed = False
         self.events = Events()
         self._asked: dict[str, asyncio.Future[Job | None]] = {}
         self._getting: asyncio.Task[None] | None = None
@@ -70,6 +78,16 @@ class Store(ABC):
         self, operation: Operation[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Answer:
         """Run an operation in a transaction, commit it, and wake those who wait for what it changed."""
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("The store of jobs is closed.", "The server is ending; try again soon.")
+
+    def _check_serves(self) -> None:
+        if not self.serve:
+            raise StoreUnavailable(
+                "The store of jobs was opened to look only.", "Ask the server to change it."
+            )
 
     # -- clients
 

@@ -67,8 +67,8 @@ class SqliteStore(Store):
     """
 
     def __init__(self, path: Path, runner: str, *, serve: bool = True) -> None:
-        super().__init__(runner)
-        self.path, self._serve = path, serve
+        super().__init__(runner, serve=serve)
+        self.path = path
         self._claim: FileClaim | None = None
         self._queue: deque[_Asked] = deque()
         self._writing: asyncio.Task[None] | None = None
@@ -77,7 +77,6 @@ class SqliteStore(Store):
         self._write_connection: Connection | None = None
         self._reading = threading.local()
         self._opened: list[Connection] = []
-        self._closed = False
         self._engine = _engine(path)
 
     async def open(self) -> None:
@@ -96,13 +95,13 @@ class SqliteStore(Store):
 
     def _open(self) -> None:
         try:
-            if self._serve:
+            if self.serve:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._claim = FileClaim(self.path, self.runner)
             elif not self.path.exists():
                 raise StoreUnavailable(f"There is no store of jobs {self.path}.", "Start the server first.")
-            connection = self._write_connection = self._connect(looks_only=not self._serve)
-            if not self._serve:
+            connection = self._write_connection = self._connect(looks_only=not self.serve)
+            if not self.serve:
                 found = revision(connection)
                 connection.rollback()
                 if found != REVISION:
@@ -166,7 +165,7 @@ class SqliteStore(Store):
 
     def _gone(self, connection: Connection, runners: Collection[str]) -> set[str]:
         # Who has the file is the only one alive.
-        return set(runners) - {self.runner} if self._serve else set()
+        return set(runners) - {self.runner} if self.serve else set()
 
     # -- writing
 
@@ -174,10 +173,7 @@ class SqliteStore(Store):
         self, operation: Operation[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Answer:
         self._check_open()
-        if not self._serve:
-            raise StoreUnavailable(
-                "The store of jobs was opened to look only.", "Ask the server to change it."
-            )
+        self._check_serves()
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queue.append(_Asked(lambda tx: operation(tx, *args, **kwargs), answer))
         if self._writing is None:
@@ -225,10 +221,6 @@ class SqliteStore(Store):
         return committed
 
     # -- errors
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreUnavailable("The store of jobs is closed.", "The server is ending; try again soon.")
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         cause = getattr(error, "orig", None) or error
