@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,6 +20,9 @@ from sodalake.lake.survey import Survey
 from sodalake.server.config import Settings
 from sodalake.server.identity import Identities
 from sodalake.server.urls import Proxies
+
+if TYPE_CHECKING:
+    from sodalake.server.jobs import JobRoom
 
 __all__ = ["Service"]
 
@@ -40,16 +45,21 @@ class Service:
         The readers.
     identities
         Who the visitors are.
+    soda_jobs
+        The jobs at ``/soda/async``.
     since
         When the service became available, UTC.
     draining
         Whether it waits for its last requests.
+    on_drain
+        Called when it begins to: whoever makes requests wait lets them go.
     closing
         What `stop` undoes, in order.
     """
 
     lane: FastLane
     identities: Identities
+    soda_jobs: JobRoom
     since: datetime
 
     def __init__(self, settings: Settings, lake: Lake) -> None:
@@ -57,6 +67,7 @@ class Service:
         self.lake = lake
         self.proxies = Proxies(settings.trusted_proxies)
         self.draining = False
+        self.on_drain: list[Callable[[], None]] = []
         self.port = 0
         self._active = 0
         self._idle = asyncio.Event()
@@ -94,7 +105,7 @@ class Service:
 
     async def drain(self) -> None:
         """Refuse new work, and return when the requests under way are done or their time is up."""
-        self.draining = True
+        self._begin_to_drain()
         began = time.monotonic()
         _log.info("draining", requests=self._active)
         with contextlib.suppress(TimeoutError):
@@ -103,5 +114,10 @@ class Service:
 
     async def stop(self) -> None:
         """Stop listening, cut what is still open, and let go of the workers and the lake."""
-        self.draining = True
+        self._begin_to_drain()
         await self.closing.aclose()
+
+    def _begin_to_drain(self) -> None:
+        self.draining = True
+        for let_go in self.on_drain:
+            let_go()

@@ -22,7 +22,8 @@ from sodalake.server.handlers import Handler, NotFound
 from sodalake.server.identity import Identities
 from sodalake.server.routes import routes
 from sodalake.server.service import Service
-from sodalake.server.workers import workers
+from sodalake.server.sodaroom import open_room
+from sodalake.server.workers import Workers
 from sodalake.sodacut import warm_up
 
 __all__ = ["make_app", "start"]
@@ -57,7 +58,8 @@ async def start(settings: Settings) -> Service:
                 f"The default survey {settings.survey!r} is not in the lake.",
                 f"Surveys: {', '.join(lake.surveys) or 'none yet'}.",
             )
-        client = await close.enter_async_context(workers(settings))
+        workers = await close.enter_async_context(Workers(settings))
+        client = workers.client
         slots = settings.workers or (
             await _lane_size(client) if settings.scheduler else settings.worker_count
         )
@@ -71,6 +73,8 @@ async def start(settings: Settings) -> Service:
             warm=warm_up,
         )
         close.push_async_callback(service.lane.close)
+        workers.on_new_client = service.lane.use
+        service.soda_jobs = await open_room(service, workers, close)
         server = GateServer(make_app(service), limits=settings.limits, idle=settings.deadlines.idle)
         server.add_sockets(sockets)
         close.push_async_callback(server.close_all_connections)

@@ -134,6 +134,11 @@ class Executor:
         Where units run.
     limits
         See `ExecutorLimits`.
+
+    Attributes
+    ----------
+    timed, ended
+        Called with the timing of a job that completed; called when any job has ended.
     """
 
     def __init__(
@@ -151,6 +156,7 @@ class Executor:
         self.limits = limits or ExecutorLimits()
         self.dispatcher = Dispatcher({ONE: self.limits.depth, SEVERAL: self.limits.several})
         self.timed: Callable[[Timing], None] = lambda timing: None
+        self.ended: Callable[[], None] = lambda: None
         self._active: dict[str, _Active] = {}
         self._wake = asyncio.Event()
         self._due = asyncio.Event()
@@ -474,6 +480,7 @@ class Executor:
     async def _move(self, job_id: str, event: Event, **changes: Any) -> None:
         moved = await self.store.move(job_id, event, **changes)
         _log.info("job", job=job_id, phase=str(moved.job.phase), owner=moved.job.owner or "anonymous")
+        self.ended()
 
     async def _expire(self, active: _Active) -> None:
         started = active.job.started or datetime.now(UTC)

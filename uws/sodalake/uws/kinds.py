@@ -162,11 +162,13 @@ class Document:
 class Work(Protocol):
     """One job's work."""
 
-    shape: str
-    """What it is like, for estimates."""
+    @property
+    def shape(self) -> str:
+        """What it is like, for estimates."""
 
-    targets: int
-    """How many targets, as far as can be told before it is planned."""
+    @property
+    def targets(self) -> int:
+        """How many targets, as far as can be told before it is planned."""
 
     @property
     def run(self) -> Callable[[Any, UnitContext], UnitRecord]:
