@@ -47,7 +47,7 @@ from sodalake.sodacut.jobs import (
     zip_pieces,
 )
 from sodalake.sodacut.jobs.locator import locator
-from sodalake.sodacut.jobs.onworker import resolve_here, run_here, write_parquet_here
+from sodalake.sodacut.jobs.onworker import only_unit, resolve_here, run_here, write_parquet_here
 from sodalake.sodacut.jobs.targets import NEAR, REGIONS, overridden
 from sodalake.sodacut.jobs.work import Refused
 from sodalake.uws.errors import BadJob
@@ -365,13 +365,16 @@ class SodaWork:
 
     def plan(self, planning: Planning) -> Plan:
         """Ask the index where the stamps are, on the workers, and cut units of neighbours."""
-        questions = self.asked.work.chunks(_CHUNK)
+        work = self.asked.work
+        if len(work) <= self.unit:
+            return Plan([Unit(work, len(work))])
+        questions = work.chunks(_CHUNK)
         resolved = planning.map(partial(resolve_here, self.lake_url), questions)
-        return Plan([Unit(one, len(one)) for one in units(self.asked.work, resolved, self.unit)])
+        return Plan([Unit(one, len(one)) for one in units(work, resolved, self.unit)])
 
     def lost(self, unit: Unit, number: int, message: str) -> UnitRecord:
         """Let the manifest tell of a unit that failed for good."""
-        report = lost(unit.spec, message)
+        report = _lost(unit, message)
         return UnitRecord(number, "", report.pack(), report.targets, report.targets)
 
     def finish(
@@ -389,6 +392,10 @@ class SodaWork:
     def error_document(self, error: Exception) -> Document | None:
         """Return None: SODA's errors are a sentence (SODA 1.0, 5.2)."""
         return None
+
+
+def _lost(unit: Unit, message: str) -> UnitReport:
+    return lost(only_unit(unit.spec) if isinstance(unit.spec, StampWork) else unit.spec, message)
 
 
 class _Finishing:

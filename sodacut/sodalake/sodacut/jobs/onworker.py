@@ -6,7 +6,7 @@ them costs more than reading a stamp.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -17,10 +17,10 @@ from sodalake.lake.results import ResultFolder
 from sodalake.sodacut.jobs.delivery import deliver
 from sodalake.sodacut.jobs.running import run_unit
 from sodalake.sodacut.jobs.stamptables import write_parquet
-from sodalake.sodacut.jobs.units import Resolved, StampUnit, resolve
-from sodalake.sodacut.jobs.work import Question
+from sodalake.sodacut.jobs.units import Resolved, StampUnit, resolve, units
+from sodalake.sodacut.jobs.work import Question, StampWork
 
-__all__ = ["Context", "resolve_here", "run_here", "write_parquet_here"]
+__all__ = ["Context", "only_unit", "resolve_here", "run_here", "write_parquet_here"]
 
 
 class Context(Protocol):
@@ -53,14 +53,32 @@ def resolve_here(lake_url: str, question: Question) -> Resolved:
     return resolve(_reader(lake_url), question)
 
 
-def run_here(lake_url: str, folder: ResultFolder | None, unit: StampUnit, context: Context) -> Any:
-    """Do a unit; see `running.run_unit`. With `folder`, its files are written there too."""
-    report = run_unit(_reader(lake_url), unit, context.results, context.part, context.cancelled)
+def run_here(
+    lake_url: str, folder: ResultFolder | None, todo: StampUnit | StampWork, context: Context
+) -> Any:
+    """Do a unit; see `running.run_unit`. With `folder`, its files are written there too.
+
+    Work that is a single unit anyway comes as it is: asking the index in the same call saves a job of one stamp a
+    third of its time.
+    """
+    reader = _reader(lake_url)
+    unit = (
+        only_unit(todo, [resolve(reader, one) for one in todo.chunks()])
+        if isinstance(todo, StampWork)
+        else todo
+    )
+    report = run_unit(reader, unit, context.results, context.part, context.cancelled)
     if folder is not None:
         deliver(context.results, report, folder, context.cancelled)
     return context.record(
         report.part, report.pack(), targets=report.targets, failed=report.failed, bytes=report.length
     )
+
+
+def only_unit(work: StampWork, resolved: Sequence[Resolved] = ()) -> StampUnit:
+    """Return all of a work as one unit."""
+    (unit,) = units(work, resolved, max(1, len(work)))
+    return unit
 
 
 def write_parquet_here(results: ResultFolder, name: str, fits: bool, parts: list[str]) -> int:
