@@ -75,7 +75,12 @@ async def start(settings: Settings) -> Service:
         close.push_async_callback(service.lane.close)
         workers.on_new_client = service.lane.use
         service.soda_jobs = await open_room(service, workers, close)
-        server = GateServer(make_app(service), limits=settings.limits, idle=settings.deadlines.idle)
+        server = GateServer(
+            make_app(service),
+            limits=settings.limits,
+            idle=settings.deadlines.idle,
+            uploads=(f"{settings.prefix}{service.soda_jobs.path}", f"{settings.prefix}/soda/estimate"),
+        )
         server.add_sockets(sockets)
         close.push_async_callback(server.close_all_connections)
         close.callback(server.stop)
