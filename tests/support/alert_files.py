@@ -27,7 +27,7 @@ def stamp(candid: int, kind: str) -> bytes:
 
 @dataclass(frozen=True)
 class Alert:
-    """One ZTF-like alert; `missing` kinds are null."""
+    """One ZTF-like alert; `missing` kinds are null; `place` is right ascension and declination."""
 
     candid: int
     objectId: str
@@ -35,6 +35,7 @@ class Alert:
     version: int = 0
     missing: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    place: tuple[float | None, float | None] | None = None
 
     def stamp(self, kind: str) -> bytes | None:
         """The stamp of one kind, as stored."""
@@ -46,10 +47,11 @@ class Alert:
             f"cutout{kind}": {"fileName": f"{self.candid}.fits", "stampData": self.stamp(kind)}
             for kind in KINDS
         }
+        ra, dec = self.place or (10.0 + self.candid % 7, -5.0)
         candidate = {
             "jd": self.jd,
-            "ra": 10.0 + self.candid % 7,
-            "dec": -5.0,
+            "ra": ra,
+            "dec": dec,
             "magpsf": 18.0 + self.version,
             "fid": 1,
         }

@@ -68,6 +68,9 @@ class FileRecord:
         The Avro file it was made from, else empty.
     replaces
         Number of the file of the same URL it was ingested over.
+    tables
+        Index tables that hold its alerts, besides `alert` and `object`. A file from before a table was thought of
+        lacks it, until `sodalake.lake.reindexing` fills it in.
     """
 
     number: int
@@ -83,6 +86,7 @@ class FileRecord:
     last: float | None = None
     origin: str = ""
     replaces: int | None = None
+    tables: tuple[str, ...] = ()
 
     @property
     def key(self) -> bytes:
@@ -96,7 +100,8 @@ class FileRecord:
     @classmethod
     def from_json(cls, cell: bytes) -> FileRecord:
         """Read a record's cell."""
-        return cls(**json.loads(cell))
+        stored = json.loads(cell)
+        return cls(**{**stored, "tables": tuple(stored.get("tables", ()))})
 
 
 @dataclass(slots=True)
@@ -123,6 +128,24 @@ class FileView:
                 if at < len(rows) and rows[at] == row:
                     return False
         return True
+
+    def rows_visible(self, number: int, rows: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+        """Say of each of a file's rows whether it may be seen: `row_visible` for many."""
+        if not self.visible(number):
+            return np.zeros(len(rows), np.bool_)
+        seen = np.ones(len(rows), np.bool_)
+        for by, lost in self.superseded.get(number, {}).items():
+            if self.visible(by):
+                seen &= ~np.isin(rows, lost)
+        return seen
+
+    def lacking(self, table: str) -> list[FileRecord]:
+        """Return the files that may be seen and have alerts, but none of them in index table `table`."""
+        return [
+            record
+            for record in self.records.values()
+            if record.state == "committed" and record.rows and table not in record.tables
+        ]
 
 
 class Catalogue:
@@ -266,6 +289,13 @@ class Catalogue:
                 self._rows.put_many(self.table, [(old.key, {GROUP: old.to_json()})])
                 numbers.add(old.number)
         self._announce(sorted(numbers))
+
+    def fill(self, record: FileRecord, table: str) -> FileRecord:
+        """Note that a committed file's alerts are in an index table now; return its record."""
+        filled = replace(record, tables=tuple(sorted({*record.tables, table})))
+        self._rows.put_many(self.table, [(filled.key, {GROUP: filled.to_json()})])
+        self._announce([filled.number])
+        return filled
 
     def _announce(self, numbers: list[int]) -> None:
         for _ in range(_RETRIES):

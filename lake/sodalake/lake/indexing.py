@@ -1,9 +1,9 @@
 """Indexing one file: the work that an ingest gives to its worker processes.
 
 The file's stamp columns are walked once for the places of its stamps; its scalar columns become packed rows; both
-are written to the `alert` and `object` tables, and the file is committed. Rows of the same alerts in other files are
-noted as superseded. Everything here can be done again from the start: the same file under the same number writes the
-same rows.
+are written to the `alert`, `object` and `sky` tables, and the file is committed. Rows of the same alerts in other
+files are noted as superseded. Everything here can be done again from the start: the same file under the same number
+writes the same rows.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import cached_property, partial
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -32,12 +33,25 @@ from .keys import alert_keys, object_keys
 from .lake import Lake
 from .places import ABSENT, Place
 from .rows.protocol import RowStore
+from .skyrows import GROUP as SKY_GROUP
+from .skyrows import TABLE as SKY
+from .skyrows import sky_payloads
 from .stampindex import index_column
 from .stamprows import StampRow
 from .survey import Survey
 from .versions import add, versions, wrap
 
-__all__ = ["FileReport", "FlatFile", "alert_ids", "convert_avro", "index_file", "read_file", "read_flat"]
+__all__ = [
+    "FileReport",
+    "FlatFile",
+    "alert_ids",
+    "convert_avro",
+    "footer_checksum",
+    "index_file",
+    "opened",
+    "read_file",
+    "read_flat",
+]
 
 _BATCH = 4000
 _AVRO_BUFFER = 1 << 20
@@ -95,7 +109,16 @@ class FlatFile:
     first: int
 
 
-def _opened(url: str) -> tuple[OpenFile, pq.ParquetFile]:
+def opened(url: str) -> tuple[OpenFile, pq.ParquetFile]:
+    """Return an archive file, open, and as Parquet.
+
+    Raises
+    ------
+    FileGone, Damaged
+        It cannot be read, or is no Parquet file.
+    UsageError
+        It is encrypted.
+    """
     source = open_source(url)
     try:
         file = pq.ParquetFile(SourceFile(source), pre_buffer=True)
@@ -127,7 +150,7 @@ def read_flat(file: pq.ParquetFile, survey: Survey, group: int, first: int) -> F
 
 def read_file(url: str, survey: Survey) -> list[FlatFile]:
     """Return the flat columns of a whole file, a `FlatFile` a row group; raises as `read_flat`."""
-    source, file = _opened(url)
+    source, file = opened(url)
     try:
         flats: list[FlatFile] = []
         for group in range(file.metadata.num_row_groups):
@@ -146,7 +169,7 @@ def alert_ids(url: str, survey: Survey) -> set[str]:
     FileGone, Damaged, UsageError, Unavailable
         The file cannot be read, or has no such column.
     """
-    source, file = _opened(url)
+    source, file = opened(url)
     try:
         path = survey.ids.alert
         column = file.read(columns=[path], use_threads=False).columns
@@ -220,6 +243,7 @@ class _Indexing:
         self._rows: RowStore = lake.rows
         self._survey, self._record = survey, record
         self._alert, self._object = f"{survey.name}.alert", f"{survey.name}.object"
+        self._sky = f"{survey.name}.{SKY}"
         self._catalogue = lake.catalogue(survey.name)
         self._lost: dict[int, list[int]] = {}
         self._seen: dict[bytes, int] = {}
@@ -234,7 +258,7 @@ class _Indexing:
     def run(self, began: float) -> FileReport:
         """Do all of it."""
         record = self._record
-        source, file = _opened(record.url)
+        source, file = opened(record.url)
         try:
             places, missing = self._places(source, file)
             first = 0
@@ -243,7 +267,7 @@ class _Indexing:
                 for start in range(0, flat.table.num_rows, _BATCH):
                     self._write(flat, places, start, min(start + _BATCH, flat.table.num_rows))
                 first += flat.table.num_rows
-            checksum = _footer_checksum(source)
+            checksum = footer_checksum(source)
         finally:
             source.close()
         self._catalogue.supersede(record.number, self._lost)
@@ -256,6 +280,7 @@ class _Indexing:
             night=_night(record.url),
             first=float(self._first) if self._seen else None,
             last=float(self._last) if self._seen else None,
+            tables=(SKY,),
         )
         self._catalogue.commit(done, self._lost)
         counts = Counter(place.kind.name for column in places for place in column)
@@ -319,12 +344,38 @@ class _Indexing:
                 for key, load, entry in zip(objects, packed, entries, strict=True)
             ],
         )
+        self._write_sky(table, ids, (about.ra[kept], about.dec[kept]), kept + flat.first, alerts, rivals)
         # The alert's row comes last: who finds it finds its object's row.
         self._rows.put_many(
             self._alert,
             [
                 (key, {"p": put(key, "p", entry + epoch)})
                 for key, entry, epoch in zip(alerts, entries, objects, strict=True)
+            ],
+        )
+
+    def _write_sky(
+        self,
+        table: pa.Table,
+        ids: pa.Array,
+        places: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+        rows: npt.NDArray[np.int64],
+        alerts: Sequence[bytes],
+        rivals: Mapping[bytes, Mapping[str, bytes]],
+    ) -> None:
+        """Write what the index of the sky has of some alerts; `alerts` are their keys, `rivals` as in `_rivals`."""
+        which, keys, payloads = sky_payloads(self._catalogue, self._survey, table, ids, places, rows)
+        # An alert that has not moved stands under the same key in both files.
+        known = [key for at, key in zip(which.tolist(), keys, strict=True) if alerts[at] in rivals]
+        found = self._rows.get_many(self._sky, known, [SKY_GROUP]) if known else []
+        both = {
+            key: {SKY_GROUP: cells[0]} for key, cells in zip(known, found, strict=True) if cells and cells[0]
+        }
+        self._rows.put_many(
+            self._sky,
+            [
+                (key, {SKY_GROUP: self._cell(both, key, SKY_GROUP, load)})
+                for key, load in zip(keys, payloads, strict=True)
             ],
         )
 
@@ -357,8 +408,8 @@ class _Indexing:
         return rivals
 
 
-def _footer_checksum(source: OpenFile) -> str:
-    """SHA-256 of the Parquet footer: it holds every page's offset and size."""
+def footer_checksum(source: OpenFile) -> str:
+    """Return the SHA-256 of the Parquet footer: it holds every page's offset and size."""
     tail = source.read_at(source.size - 8, 8)
     length = int.from_bytes(tail[:4], "little")
     return hashlib.sha256(source.read_at(source.size - 8 - length, length)).hexdigest()

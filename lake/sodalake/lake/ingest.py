@@ -11,16 +11,13 @@ time, so that the later one (by URL, hence by night) sees the earlier one's rows
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import ParamSpec, TypeVar
 
 from .catalogue import Catalogue, FileRecord
 from .errors import LakeError
@@ -28,11 +25,9 @@ from .files import FileStat, expand, join, path_of
 from .indexing import FileReport, alert_ids, convert_avro, index_file
 from .lake import Lake
 from .lease import writer
+from .processes import Pool
 
 __all__ = ["IngestReport", "Progress", "ingest"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _SUFFIXES = (".parquet", ".avro")
 _CRASHES = 2
@@ -150,7 +145,7 @@ def ingest(
         report = IngestReport()
         catalogue = lake.catalogue(name)
         with writer(lake.rows, catalogue.table):
-            pool = _Pool(executor, len(stats) if workers is None else min(workers, len(stats)))
+            pool = Pool(executor, len(stats) if workers is None else min(workers, len(stats)))
             try:
                 run = _Run(lake, name, catalogue, report, pool, progress)
                 run.all(stats)
@@ -169,43 +164,6 @@ def _root(path: str) -> str:
     return path
 
 
-class _Pool:
-    """Worker processes that can be made anew when one of them dies."""
-
-    def __init__(self, given: Executor | None, workers: int) -> None:
-        self._given = given
-        self._workers = max(1, min(workers, os.cpu_count() or 1))
-        self._own: ProcessPoolExecutor | None = None
-
-    @property
-    def width(self) -> int:
-        return 4 * self._workers if self._given else self._workers + 1
-
-    def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        if self._given is not None:
-            return self._given.submit(work, *args, **kwargs)
-        if self._workers == 1:
-            done: Future[T] = Future()
-            try:
-                done.set_result(work(*args, **kwargs))
-            except Exception as error:  # noqa: BLE001  # it is the future's, as it would be in a process
-                done.set_exception(error)
-            return done
-        if self._own is None:
-            # spawn: a fork would copy LMDB's and the HDFS client's threads in an unknown state.
-            context = multiprocessing.get_context("spawn")
-            self._own = ProcessPoolExecutor(self._workers, mp_context=context)
-        return self._own.submit(work, *args, **kwargs)
-
-    def renew(self) -> None:
-        self.close()
-        self._own = None
-
-    def close(self) -> None:
-        if self._own is not None:
-            self._own.shutdown(wait=True, cancel_futures=True)
-
-
 @dataclass(slots=True)
 class _Running:
     stat: FileStat
@@ -221,7 +179,7 @@ class _Run:
         survey: str,
         catalogue: Catalogue,
         report: IngestReport,
-        pool: _Pool,
+        pool: Pool,
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self._lake, self._survey, self._catalogue = lake, survey, catalogue

@@ -5,6 +5,7 @@ table       key                                  example
 =========== ==================================== =============================================
 ``alert``   ``salt_alertid``                     ``3f_1786142283715015000``
 ``object``  ``salt_objectid_time_alertid``       ``a2_ZTF18abcdefg_002459540.6001234567_1786…``
+``sky``     ``cell_alertid``                     ``0b51f3a09c77e21d_1786142283715015000``
 =========== ==================================== =============================================
 
 *Salt*: two hex digits, the last byte of the CRC-32 of the id. It spreads the writes of one night (whose ids
@@ -18,8 +19,12 @@ Julian dates apart that a double can hold; modified Julian dates nearer than tha
 id decides. A time before zero is written as its distance from -10\\ :sup:`8`, behind a ``-``, which sorts
 before ``0``: text order is time order throughout.
 
-Every function has a twin for whole columns (`alert_keys`, `object_keys`): the same keys, at about a million a
-second.
+*Cell* is the HEALPix NESTED cell of order 29 (0.4 milliarcsec) as 16 hex digits. Cells of any coarser order are
+ranges of it, and neighbours in the sky are mostly neighbours in the table. No salt here: one night's alerts are
+spread over the sky already.
+
+Every function has a twin for whole columns (`alert_keys`, `object_keys`, `sky_keys`): the same keys, at about a million
+a second.
 """
 
 from __future__ import annotations
@@ -47,6 +52,9 @@ __all__ = [
     "object_range",
     "parse_alert_key",
     "parse_object_key",
+    "parse_sky_key",
+    "sky_keys",
+    "sky_range",
     "text_ids",
 ]
 
@@ -173,6 +181,46 @@ def object_keys(
         b"%b%b_%b_%b" % (_SALTS[crc(raw) & 255], object_id, time, alert_id)
         for raw, object_id, time, alert_id in zip(_raw(objects, escaped), escaped, texts, alerts, strict=True)
     ]
+
+
+def sky_keys(
+    cells: npt.NDArray[np.uint64],
+    alert_ids: pa.Array | pa.ChunkedArray | npt.NDArray[np.int64] | Iterable[str],
+) -> list[bytes]:
+    """Return the keys in table ``sky`` of alerts in HEALPix cells of order 29 (NESTED).
+
+    Raises
+    ------
+    UsageError
+        An id is null, empty or too long.
+    """
+    texts = cells.astype(">u8").tobytes().hex().encode()
+    escaped = _escaped_all(text_ids(alert_ids))
+    return [b"%b_%b" % (texts[at : at + 16], identifier) for at, identifier in zip(
+        range(0, len(texts), 16), escaped, strict=True
+    )]  # fmt: skip
+
+
+def sky_range(first: int, after: int) -> tuple[bytes, bytes]:
+    """Return the range in table ``sky`` of the cells of order 29 from `first` up to, not with, `after`."""
+    return b"%016x" % first, b"%016x" % after
+
+
+def parse_sky_key(key: bytes) -> tuple[int, str]:
+    """Return cell (order 29, NESTED) and alert id of a key of table ``sky``.
+
+    Raises
+    ------
+    Damaged
+        The bytes are no such key.
+    """
+    match key.split(b"_"):
+        case [cell, alert_id] if len(cell) == 16:
+            try:
+                return int(cell, 16), _unescaped(alert_id)
+            except ValueError:
+                pass
+    raise Damaged(f"{key!r} is not the key of a place in the sky.")
 
 
 def text_ids(ids: pa.Array | pa.ChunkedArray | npt.NDArray[np.int64] | Iterable[str]) -> pa.Array:

@@ -26,6 +26,7 @@ from .errors import ConfigurationError, FileGone, NotInLake
 from .files import as_url, join, path_of, read_bytes, write_whole
 from .rows import open_rows
 from .rows.protocol import RowStore
+from .skyrows import GROUP as SKY_GROUP
 from .survey import Survey, load_survey, parse_survey, shipped_surveys
 
 __all__ = ["Lake", "LakeFile"]
@@ -170,6 +171,7 @@ class Lake:
             self._save()
         self.rows.create(f"{survey.name}.alert", ["p"])
         self.rows.create(f"{survey.name}.object", ["d", "s"])
+        self.rows.create(f"{survey.name}.sky", [SKY_GROUP])
         self.catalogue(survey.name).create()
         return survey
 

@@ -12,17 +12,19 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from .alerts import AlertStamps, ByAlert, Epochs, EpochsOf, InFile, LatestOf, Newest, NewestAlert, Question
 from .catalogue import FileRecord, FileView
-from .errors import NotInLake, UsageError
+from .errors import NotInLake, Unavailable, UsageError
 from .files import inside, path_of
 from .indexing import FlatFile, read_file
-from .keys import alert_key, object_range, parse_object_key
+from .keys import alert_key, object_range, parse_object_key, parse_sky_key
 from .lake import Lake
 from .places import Kind
 from .reading import StampFiles, Wanted
+from .skysearch import Nearest, SkySearch
 from .stamprows import StampRow
 from .survey import Survey
 from .versions import versions
@@ -31,6 +33,7 @@ __all__ = ["Found", "Reader"]
 
 _PAGE = 64
 _FEW = 4
+_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Reader:
     def __init__(self, lake: Lake, *, open_files: int = 512, parallel: int = 8) -> None:
         self.lake = lake
         self.files = StampFiles(open_files, parallel)
+        self._sky = SkySearch(lake)
         self._flats: dict[tuple[str, int], list[FlatFile]] = {}
 
     def answer(self, question: Question) -> Any:
@@ -192,6 +196,65 @@ class Reader:
             raise NotInLake(f"There is no alert {question.alert_id[:80]} of that object in {path_of(url)}.")
         return found
 
+    # ------------------------------------------------------------------ by position
+
+    def cone(
+        self, survey: Survey, ra: float, dec: float, radius_deg: float, limit: int | None = None
+    ) -> pa.Table:
+        """Return the visible alerts within `radius_deg` of a centre, nearest first; see `SkySearch.cone`.
+
+        Raises
+        ------
+        UsageError
+            No cone; or the survey's files are not all in the index of the sky.
+        """
+        return self._sky.cone(survey, ra, dec, radius_deg, limit)
+
+    def near_many(
+        self,
+        survey: Survey,
+        ra: npt.NDArray[np.float64],
+        dec: npt.NDArray[np.float64],
+        radius_deg: npt.NDArray[np.float64],
+    ) -> list[Found | None]:
+        """Return for each position the newest visible alert within its radius; of equally new ones the nearest.
+
+        Parameters
+        ----------
+        ra, dec, radius_deg
+            Degrees, ICRS (N each).
+
+        Returns
+        -------
+        list of Found or None
+            N, None where there is no alert.
+
+        Raises
+        ------
+        UsageError
+            A position that is none (its number is named); or the survey's files are not all in the index of the sky.
+        """
+        answer: list[Found | None] = [None] * len(ra)
+        todo = np.arange(len(ra))
+        for _ in range(_TRIES):
+            nearest = self._sky.newest(survey, ra[todo], dec[todo], radius_deg[todo])
+            met = [(at, one) for at, one in zip(todo.tolist(), nearest, strict=True) if one is not None]
+            entries = self.find_many(survey, [parse_sky_key(one.key)[1] for _, one in met])
+            moved = []
+            for (at, one), found in zip(met, entries, strict=True):
+                if found is not None and _is(found, one):
+                    answer[at] = found
+                else:
+                    moved.append(at)
+            if not moved:
+                return answer
+            # An ingest that committed in between has superseded what was found: those are looked for again.
+            self.lake.catalogue(survey.name).view(fresh=True)
+            todo = np.array(moved)
+        raise Unavailable(
+            f"Alerts of {survey.name} were superseded faster than they could be found.", "Ask again."
+        )
+
     # ------------------------------------------------------------------ reading
 
     def stamps(self, survey: Survey, found: Sequence[Found], kinds: Sequence[str]) -> list[AlertStamps]:
@@ -278,6 +341,11 @@ class Reader:
             held = read_file(record.url, survey)
             self._flats = {key: held, **dict(list(self._flats.items())[:3])}
         return held
+
+
+def _is(found: Found, near: Nearest) -> bool:
+    """Say whether an index entry is the one that was found by its place."""
+    return found.record.number == near.file and found.entry.row == near.row
 
 
 def _present(survey: Survey, found: Found | None) -> tuple[str, ...]:

@@ -90,6 +90,9 @@ class Survey(Model):
         Shortest and longest wavelength of each band, metres.
     leave_out
         Source paths (or structs) that are not carried in rows; they stay in the Parquet files.
+    covering
+        Source paths of the columns that index tables carry, so that they answer without another look (a cone: ids,
+        place, time, brightness, band, class). See `covering_names`.
     columns
         In the order of the file. There they are a table keyed by source path.
     """
@@ -113,6 +116,7 @@ class Survey(Model):
     stamps: Stamps
     naming: Naming = Naming()
     leave_out: tuple[str, ...] = ()
+    covering: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
 
     @model_validator(mode="before")
@@ -164,6 +168,28 @@ class Survey(Model):
                     f"band.values names bands without wavelengths in `bands`: {', '.join(unknown)}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _places_are_carried(self) -> Self:
+        for path in (self.position.ra, self.position.dec, self.time.path, *self.covering):
+            if self.leaves_out(path):
+                raise ValueError(f"rows must carry {path}, which is a stamp or in leave_out")
+        return self
+
+    @functools.cached_property
+    def covering_names(self) -> tuple[str, ...]:
+        """Flat names of the covering columns: time and position first, then ids, then what `covering` lists.
+
+        Where the file has no `covering`, it is band, brightness and class.
+        """
+        listed = self.covering
+        if not listed:
+            band = (self.band.path,) if self.band else ()
+            bright = (self.brightness.path, self.brightness.error) if self.brightness else ()
+            klass = (self.klass.path, *self.klass.otherwise) if self.klass else ()
+            listed = tuple(path for path in (*band, *bright, *klass) if path and not self.leaves_out(path))
+        first = (self.time.path, self.position.ra, self.position.dec, self.ids.alert, self.ids.object)
+        return tuple(dict.fromkeys(self.flat_name(path) for path in (*first, *listed)))
 
     @functools.cached_property
     def _by_path(self) -> dict[str, Column]:

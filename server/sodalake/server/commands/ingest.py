@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from sodalake.lake.ingest import IngestReport
+    from sodalake.lake.ingest import IngestReport, Progress
+
+    _Work = Callable[[Callable[[Progress], None] | None], IngestReport]
 
 __all__ = ["ingest"]
 
@@ -18,13 +21,22 @@ _FAILED = 1  # exit code: done, but not all of it
 
 @click.command()
 @click.argument("survey")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, metavar="PATH...")
 @click.option("--lake", required=True, help="URL or folder of the lake; it is made where there is none.")
 @click.option("--rows", help="Row store of a new lake: lmdb:FOLDER or hbase://HOST:PORT/PREFIX.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@click.option(
+    "--reindex", is_flag=True, help="Fill index tables that files of an older lake lack; PATH is optional."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def ingest(
-    survey: str, paths: tuple[str, ...], lake: str, rows: str | None, workers: int | None, as_json: bool
+    survey: str,
+    paths: tuple[str, ...],
+    lake: str,
+    rows: str | None,
+    workers: int | None,
+    reindex: bool,
+    as_json: bool,
 ) -> None:
     """Bring files of an archive into a lake.
 
@@ -32,20 +44,26 @@ def ingest(
     glob, local or hdfs://, of Parquet or Avro. Files stay where they are; running it again adds what is new.
     """
     from sodalake.lake.ingest import ingest as bring
+    from sodalake.lake.reindexing import reindex as fill
 
-    # Nobody watches a pipe; a script that asks for JSON gets nothing else.
-    if sys.stderr.isatty() and not as_json:
-        report = _watched(survey, paths, lake, rows, workers)
-    else:
-        report = bring(lake, survey, paths, rows=rows, workers=workers)
-    click.echo(_as_json(report) if as_json else _as_text(report))
-    if report.failed:
+    works: dict[str, _Work] = {}
+    if paths:
+        works["brought"] = lambda told: bring(lake, survey, paths, rows=rows, workers=workers, progress=told)
+    if reindex:
+        works["reindexed"] = lambda told: fill(lake, survey, workers=workers, progress=told)
+    if not works:
+        raise click.UsageError("Missing argument 'PATH...' (only --reindex does without).")
+    failed = False
+    for name, work in works.items():
+        # Nobody watches a pipe; a script that asks for JSON gets nothing else.
+        report = _watched(work) if sys.stderr.isatty() and not as_json else work(None)
+        click.echo(_as_json(report) if as_json else _as_text(report, name))
+        failed = failed or bool(report.failed)
+    if failed:
         sys.exit(_FAILED)
 
 
-def _watched(
-    survey: str, paths: tuple[str, ...], lake: str, rows: str | None, workers: int | None
-) -> IngestReport:
+def _watched(work: _Work) -> IngestReport:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -57,7 +75,6 @@ def _watched(
     )
 
     from sodalake.lake.ingest import Progress as Told
-    from sodalake.lake.ingest import ingest as bring
 
     bar = Progress(
         TextColumn("{task.description}"),
@@ -79,14 +96,15 @@ def _watched(
                 total=told.total_bytes,
             )
 
-        return bring(lake, survey, paths, rows=rows, workers=workers, progress=tell)
+        return work(tell)
 
 
-def _as_text(report: IngestReport) -> str:
+def _as_text(report: IngestReport, name: str) -> str:
     rate = report.bytes / 1e6 / report.seconds if report.seconds else 0.0
+    already = {"brought": "were in the lake already", "reindexed": "lacked nothing"}[name]
     lines = [
         f"{report.rows} alerts of {len(report.done)} files in {report.seconds:.1f} s ({rate:.0f} MB/s);"
-        f" {len(report.known)} files were in the lake already."
+        f" {len(report.known)} files {already}."
     ]
     lines += [f"left out {count} alerts: {reason}" for reason, count in report.skipped.most_common()]
     lines += [f"failed {url}: {reason}" for url, reason in report.failed.items()]
