@@ -210,5 +210,5 @@ def load(tx: Transaction, owner: str | None, everybody: bool) -> Load:
     query = _LOAD_ALL
     if not everybody:
         query = query.where(jobs.c.owner.is_(None) if owner is None else jobs.c.owner == owner)
-    counts: dict[str, int] = dict(tx.connection.execute(query).tuples().all())
+    counts: dict[str, int] = dict(tx.connection.execute(query))
     return Load(counts.get("PENDING", 0), counts.get("QUEUED", 0), counts.get("EXECUTING", 0))

@@ -178,7 +178,7 @@ def claim(tx: Transaction, job_id: str) -> Job | None:
 def orphans(tx: Transaction) -> list[str]:
     """Return the ids of EXECUTING jobs whose runner is gone."""
     query = select(jobs.c.id, jobs.c.runner).where(_EXECUTING).order_by(jobs.c.seq)
-    runners: dict[str, str | None] = dict(tx.connection.execute(query).tuples().all())
+    runners: dict[str, str | None] = dict(tx.connection.execute(query).all())
     others = {runner for runner in runners.values() if runner is not None} - {tx.runner}
     gone = tx.gone(tx.connection, others) if others else set()
     return [job_id for job_id, runner in runners.items() if runner is None or runner in gone]

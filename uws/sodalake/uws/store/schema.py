@@ -142,26 +142,29 @@ Index(
     postgresql_where=text("mail_due"),
 )
 
-_of_job: Final = ForeignKey("jobs.seq", ondelete="CASCADE")
+
+def _of_job() -> ForeignKey:
+    return ForeignKey("jobs.seq", ondelete="CASCADE")
+
 
 results = Table(
     "results",
     metadata,
-    Column("job", _Sequence, _of_job.copy(), primary_key=True, autoincrement=False),
+    Column("job", _Sequence, _of_job(), primary_key=True, autoincrement=False),
     Column("body", JSON, nullable=False),
 )
 
 plans = Table(
     "plans",
     metadata,
-    Column("job", _Sequence, _of_job.copy(), primary_key=True, autoincrement=False),
+    Column("job", _Sequence, _of_job(), primary_key=True, autoincrement=False),
     Column("body", LargeBinary, nullable=False),
 )
 
 units = Table(
     "units",
     metadata,
-    Column("job", _Sequence, _of_job.copy(), primary_key=True, autoincrement=False),
+    Column("job", _Sequence, _of_job(), primary_key=True, autoincrement=False),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("part", Text, nullable=False),
     Column("entries", LargeBinary, nullable=False),

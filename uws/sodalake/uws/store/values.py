@@ -116,7 +116,7 @@ def uploads_json(uploads: Sequence[Upload]) -> list[Any]:
 
 def error_json(error: ErrorSummary | None) -> list[Any] | None:
     """Return what the column keeps."""
-    return None if error is None else [error.message, error.transient, error.has_detail]
+    return None if error is None else [error.message, error.transient, error.detail_type]
 
 
 def results_json(results: Sequence[Result]) -> list[Any]:
