@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import email.policy
 import email.utils
+import re
 import ssl
 import textwrap
 import time
@@ -41,6 +42,8 @@ _log = structlog.get_logger("sodalake.mail")
 _AT_ONCE = 50  # mails of one connection
 _SMTP_SECONDS = 30.0  # that one command may take
 _SUBJECT = 120  # characters of a run's name that a subject has
+_POLICY = email.policy.SMTP.clone(cte_type="7bit")  # not every mail server takes 8 bits
+_WORD = re.compile(r"[^A-Za-z0-9_-]")  # what an id may have that a Message-ID may not
 _MESSAGE = 2_000  # characters of an error that a mail has
 
 
@@ -142,7 +145,7 @@ def compose(job: MailedJob, url: str, sender: str) -> EmailMessage:
     """
     if not is_address(job.email):
         raise ValueError(f"{job.email[:80]!r} is no mail address")
-    message = EmailMessage(policy=email.policy.SMTP)
+    message = EmailMessage(policy=_POLICY)
     run = _plain(job.run_id or "", _SUBJECT)
     phase = str(job.phase)
     message["Subject"] = f"Job {run or _plain(job.id, 64)}: {phase}"
@@ -151,7 +154,7 @@ def compose(job: MailedJob, url: str, sender: str) -> EmailMessage:
     now = datetime.now(UTC)
     message["Date"] = email.utils.format_datetime(now)
     domain = email.utils.parseaddr(sender)[1].rpartition("@")[2]
-    message["Message-ID"] = f"<{_plain(job.id, 64).replace(' ', '')}.{phase.lower()}@{domain}>"
+    message["Message-ID"] = f"<{_WORD.sub('_', job.id)}.{phase.lower()}@{domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: so that no holiday notice answers
     message.set_content("\n".join(_lines(job, run, url, job.ended or now)) + "\n", charset="utf-8")
     return message
@@ -293,18 +296,23 @@ class Postman:
 
     async def run(self) -> None:
         """Send mails until cancelled."""
-        while True:
+        task = asyncio.current_task()
+        while task is not None:
             self._news.clear()
             try:
                 pause = await self.round()
             except UwsError as error:
                 _log.warning("outbox", why=str(error))
                 pause = self._pauses.rest
+            # Python 3.11's wait_for, which the mail client uses, loses a cancellation that comes with its result.
+            if task.cancelling():
+                raise asyncio.CancelledError
             if self._down:
                 await asyncio.sleep(pause)  # news would not bring the mail server back
             else:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._news.wait()
 
     async def round(self) -> float:
         """Send what is due now; return the seconds after which there may be more to do.
@@ -319,7 +327,9 @@ class Postman:
         jobs = await self._outbox.due_mails(_AT_ONCE + len(self._later))
         due = {job.id for job in jobs}
         self._later = {job_id: put_off for job_id, put_off in self._later.items() if job_id in due}
-        ready = [job for job in jobs if self._later.get(job.id, (0, now))[1] <= now][:_AT_ONCE]
+        ready = [job for job in jobs if self._later.get(job.id, (0, now))[1] <= now]
+        ready.sort(key=lambda job: self._later.get(job.id, (0, now))[0])  # what failed before goes last
+        del ready[_AT_ONCE:]
         if ready:
             try:
                 async with self._connection() as connection:
