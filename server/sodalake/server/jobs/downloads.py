@@ -80,7 +80,7 @@ class Download(JobHandler):
             self.set_header("X-Content-Type-Options", "nosniff")
             self.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
             if self.request.method != "HEAD":
-                await self._stream(reader, first)
+                await self._stream(reader, first, what.end - what.start)
         finally:
             await asyncio.shield(asyncio.to_thread(reader.close))
 
@@ -95,15 +95,17 @@ class Download(JobHandler):
                 reading.exception()
             raise
 
-    async def _stream(self, reader: SegmentReader, piece: bytes) -> None:
+    async def _stream(self, reader: SegmentReader, piece: bytes, left: int) -> None:
         seconds = self.service.settings.deadlines.write
         reading: asyncio.Task[bytes] | None = None
         try:
-            while piece:
+            # The last piece goes with the end of the answer, so that a client that then closes is not one that left.
+            while (left := left - len(piece)) > 0:
                 reading = asyncio.create_task(self._read(reader))
                 self.write(piece)
                 await asyncio.wait_for(self.flush(), seconds)
                 piece, reading = await reading, None
+            self.write(piece)
         except StreamClosedError:
             return  # the client has gone; on_connection_close told the log
         except (LakeError, OSError, TimeoutError) as error:

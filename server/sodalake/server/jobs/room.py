@@ -7,6 +7,7 @@ to kind is in the methods that a kind's own room replaces: `new_job`, `file`, `e
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import secrets
 from collections.abc import Coroutine, Mapping, Sequence
@@ -96,8 +97,8 @@ class Order:
 
 
 def new_id() -> str:
-    """Return an id nobody can guess: whoever knows the id of a job without owner has the job."""
-    return secrets.token_hex(10)
+    """Return an id nobody can guess, of 120 bits: whoever knows the id of a job without owner has the job."""
+    return base64.b32encode(secrets.token_bytes(15)).decode().lower()
 
 
 @dataclass(eq=False)
@@ -183,7 +184,7 @@ class JobRoom:
 
     async def _create(self, user: User, order: Order) -> Job:
         await self._admit(user)
-        job_id = new_id()
+        job_id = new_id() if order.parts else ""  # the store makes one, too
         try:
             uploads = await self._keep(job_id, order.parts)
             job = await self.store.create(self.new_job(user, order, job_id, uploads))
