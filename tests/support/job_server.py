@@ -230,7 +230,7 @@ class JobServer:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - told in the test's thread
+        except BaseException as error:
             self.failures.append(error)
             self._ready.set()
 
