@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := lake sodacut tap uws transfer server jupyter_ext benchmarks
 # What some tests drive, as command:package; only what is missing is installed, and only as root.
-DEBIAN := java:openjdk-17-jre-headless mvn:maven chromium:chromium
+# (PostgreSQL's own programs are not on the PATH; pg_ctlcluster comes with them.)
+DEBIAN := java:openjdk-17-jre-headless mvn:maven chromium:chromium pg_ctlcluster:postgresql
 export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help install demo test lint types arrows check debian bench format clean

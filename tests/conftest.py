@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import hypothesis
 import pytest
+from postgres_server import Absent, PostgresServer, postgres_server
 
 from sodalake.lake.cluster import Cluster
 from sodalake.lake.cluster.jars import fetch_jars, require_java
@@ -162,3 +163,26 @@ def hbase_url(cluster: Cluster) -> Iterator[str]:
     for table in rows.tables():
         rows.drop(table)
     rows.close()
+
+
+# ---------------------------------------------------------------------- PostgreSQL
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the run's own."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgres_server())
+        except Absent as error:
+            pytest.skip(f"POSTGRESQL NOT TESTED: {error}")
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of an empty data base, dropped at the end."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    postgres.run(f"CREATE DATABASE {name}")
+    yield postgres.url(name)
+    postgres.run(f"DROP DATABASE {name} WITH (FORCE)")

@@ -6,6 +6,7 @@ of the run, however the run ends.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import pwd
@@ -18,6 +19,9 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import asyncpg
 
 __all__ = ["Absent", "PostgresServer", "postgres_server"]
 
@@ -33,6 +37,18 @@ class PostgresServer:
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def run(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Run one statement as an administrator would; return its rows."""
+
+        async def work() -> list[tuple[Any, ...]]:
+            connection = await asyncpg.connect(self.url(database))
+            try:
+                return [tuple(row) for row in await connection.fetch(statement)]
+            finally:
+                await connection.close()
+
+        return asyncio.run(work())
 
 
 def _programs() -> Path:

@@ -24,17 +24,15 @@ DESTRUCTION: Final = ":destruction"
 
 
 class Events:
-    """Parked waiters by key. Used from one event loop.
-
-    Attributes
-    ----------
-    parked
-        How many wait now.
-    """
+    """Parked waiters by key. Used from one event loop."""
 
     def __init__(self) -> None:
         self._waiters: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
-        self.parked = 0
+
+    @property
+    def parked(self) -> int:
+        """How many wait now."""
+        return sum(len(waiters) for waiters in self._waiters.values())
 
     def changed(self, key: str) -> None:
         """Wake all who wait for this."""
@@ -51,12 +49,10 @@ class Events:
         """Return a future that the next change resolves. Subscribe first, then look at the job."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters[key].add(waiter)
-        self.parked += 1
         waiter.add_done_callback(lambda _: self._left(key, waiter))
         return waiter
 
     def _left(self, key: str, waiter: asyncio.Future[None]) -> None:
-        self.parked -= 1
         waiters = self._waiters.get(key)
         if waiters is not None:
             waiters.discard(waiter)

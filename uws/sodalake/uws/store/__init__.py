@@ -49,9 +49,9 @@ async def open_store(url: str, *, server_name: str = "", serve: bool = True) -> 
     parts = urlsplit(url)
     runner = runner_name(server_name)
     store: SqliteStore | PostgresStore
-    if parts.scheme == "sqlite" and not parts.netloc and parts.path.startswith("/"):
+    if parts.scheme == "sqlite" and not parts.netloc and parts.path.rstrip("/"):
         store = SqliteStore(Path(unquote(parts.path)), runner, serve=serve)
-    elif url.startswith("/"):
+    elif url.startswith("/") and url.rstrip("/"):
         store = SqliteStore(Path(url), runner, serve=serve)
     elif parts.scheme in ("postgresql", "postgres"):
         # Loaded here: who has SQLite does not wait for it.

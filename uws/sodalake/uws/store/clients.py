@@ -18,7 +18,7 @@ from sodalake.uws.jobs import Job, JobRef, Load, NewJob, Parameter, Result, Uplo
 from sodalake.uws.phases import Event, Phase, transition
 
 from .schema import jobs, results, sweeps
-from .transaction import Transaction, check_text, known_id, locked, put
+from .transaction import Transaction, check_text, known_id, locked, put, whole
 from .values import job_of, parameters_json, ref_of, results_json, results_of, uploads_json
 
 __all__ = ["create", "edit", "find", "forget", "get_many", "load", "note_sweep", "put_results"]
@@ -54,7 +54,7 @@ def create(tx: Transaction, new: NewJob) -> Job:
         "started": None,
         "ended": None,
         "archived": None,
-        "destruction": new.destruction,
+        "destruction": None if new.destruction is None else whole(new.destruction),
         "execution_duration": new.execution_duration,
         "priority": new.priority,
         "parameters": parameters_json(new.parameters),
@@ -210,5 +210,5 @@ def load(tx: Transaction, owner: str | None, everybody: bool) -> Load:
     query = _LOAD_ALL
     if not everybody:
         query = query.where(jobs.c.owner.is_(None) if owner is None else jobs.c.owner == owner)
-    counts: dict[str, int] = dict(tx.connection.execute(query))
+    counts: dict[str, int] = dict(tx.connection.execute(query).all())
     return Load(counts.get("PENDING", 0), counts.get("QUEUED", 0), counts.get("EXECUTING", 0))

@@ -20,7 +20,7 @@ from sodalake.uws.errors import BadJob, NoSuchJob
 
 from .schema import jobs
 
-__all__ = ["Transaction", "check_text", "known_id", "locked", "no_such_job", "now", "put"]
+__all__ = ["Transaction", "check_text", "known_id", "locked", "no_such_job", "now", "put", "whole"]
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LOCKED: Final = select(jobs).where(jobs.c.id == bindparam("job_id")).with_for_update()
@@ -49,8 +49,12 @@ class Transaction:
 
 def now() -> datetime:
     """Return the time in UTC, to the millisecond."""
-    time = datetime.now(UTC)
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+    return whole(datetime.now(UTC))
+
+
+def whole(time: datetime) -> datetime:
+    """Return a time as it is kept: in UTC, to the millisecond."""
+    return time.astimezone(UTC).replace(microsecond=time.microsecond // 1000 * 1000)
 
 
 def known_id(job_id: str) -> str:
