@@ -28,6 +28,9 @@ PAUSES: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
 PROBE: Final = 15.0
 """Seconds after which a silent connection is asked whether it still stands: TCP alone may not tell for hours."""
 
+ANSWER: Final = 10.0
+"""Seconds in which it answers."""
+
 GRACE: Final = 3 * PAUSES[-1]
 """Seconds after our own reconnection in which nobody else is called gone: the data base was probably restarted, and
 the others are about to come back too."""
@@ -118,7 +121,7 @@ class Listener:
                     await asyncio.wait_for(self._lost.wait(), PROBE if self._held else PAUSES[-1])
                 except TimeoutError:
                     if self._held:
-                        await self._connection.fetchval("SELECT 1", timeout=10)
+                        await self._connection.fetchval("SELECT 1", timeout=ANSWER)
                     else:
                         await self._take_lock()
 
