@@ -101,7 +101,8 @@ class CountingWork:
         if planning.job.id != self.job:
             raise AssertionError("another job's planning")
         units = []
-        for number in planning.map(int, [str(number) for number in range(self.units)]):
+        halves = [range(self.units // 2), range(self.units // 2, self.units)]
+        for number in sum(planning.map(list, halves), start=[]):
             once = number in self.flaky | self.kill
             mark = f"{self.marks}/{self.job}-{number}" if once else ""
             spec = Counted(number, self.seconds, number in self.fail, mark, number in self.kill)

@@ -81,6 +81,20 @@ def test_a_pool_that_is_full_holds_nobody_else_up() -> None:
     assert dispatcher.next() == Taken("stamps", 1)
 
 
+def test_the_last_unit_of_a_job_may_fail_and_come_again() -> None:
+    dispatcher = Dispatcher({ONE: 1})
+    dispatcher.add("a", None, 0, units(1))
+    assert dispatcher.next() == Taken("a", 0)
+    dispatcher.done("a", 0)
+    assert dispatcher.next() is None
+    dispatcher.again("a", 0, ONE, 1)
+    assert dispatcher.next() == Taken("a", 0)
+    dispatcher.remove("a")
+    dispatcher.done("a", 0)
+    dispatcher.again("a", 0, ONE, 1)
+    assert dispatcher.next() is None
+
+
 def test_a_unit_that_failed_goes_to_the_front() -> None:
     dispatcher = Dispatcher({ONE: 1})
     dispatcher.add("a", None, 0, units(3))

@@ -268,11 +268,14 @@ def test_execution_duration_is_kept(run: Callable[..., None]) -> None:
 
 def test_destruction_leaves_an_archived_job_and_no_bytes(run: Callable[..., None]) -> None:
     async def scenario(room: Room) -> None:
-        soon = datetime.now(UTC) + timedelta(seconds=1.5)
-        job_id = await room.submit(units=2, job={"destruction": soon})
-        running = await room.submit(units=500, seconds=0.1, job={"destruction": soon})
-        room.executor.destruction_changed()
+        job_id = await room.submit(units=2)
         assert (await room.ended(job_id)).phase is Phase.COMPLETED
+        running = await room.submit(units=500, seconds=0.1)
+        await room.until(running, lambda job: job.progress.done >= 1)
+        soon = datetime.now(UTC) + timedelta(seconds=0.5)
+        for one in (job_id, running):
+            await room.store.edit(one, destruction=soon)
+        room.executor.destruction_changed()
         for one in (job_id, running):
             job = await room.until(one, lambda job: job.phase is Phase.ARCHIVED)
             assert job.results == ()

@@ -34,6 +34,7 @@ class _Queue:
     pending: dict[str, deque[tuple[int, int]]]
     given: float
     running: dict[int, tuple[str, int]] = field(default_factory=dict)
+    over: bool = False
 
 
 class Dispatcher:
@@ -52,7 +53,10 @@ class Dispatcher:
         self._running: dict[str, int] = {}
 
     def add(self, job: str, owner: str | None, priority: int, units: Iterable[tuple[int, str, int]]) -> None:
-        """Take in a job's units that are to run: number, pool and targets of each, in their order."""
+        """Take in a job's units that are to run: number, pool and targets of each, in their order.
+
+        The job stays, with nothing to run too (a unit may be put back), until it is removed.
+        """
         if owner not in self._owners:
             self._owners[owner] = min(self._owners.values(), default=0.0)
         siblings = [other.given for other in self._jobs.values() if other.owner == owner]
@@ -67,6 +71,7 @@ class Dispatcher:
         if queue is None:
             return
         queue.pending.clear()
+        queue.over = True
         if not queue.running:
             self._forget(queue)
 
@@ -99,13 +104,13 @@ class Dispatcher:
             return
         pool, _ = queue.running.pop(number)
         self._running[pool] -= 1
-        if not queue.running and not any(queue.pending.values()):
+        if queue.over and not queue.running:
             self._forget(queue)
 
     def again(self, job: str, number: int, pool: str, targets: int) -> None:
         """Put a unit that was `done` back at the front of its job."""
         queue = self._jobs.get(job)
-        if queue is not None:
+        if queue is not None and not queue.over:
             queue.pending.setdefault(pool, deque()).appendleft((number, targets))
 
     def running(self, job: str) -> int:
