@@ -52,6 +52,11 @@ __all__ = [
 # Only for a name node that is named itself: a name service (no port) has others to fail over to.
 _HDFS_OPTIONS = {"dfs.client.failover.max.attempts": "1"}
 _WRITE_ATTEMPTS = 3
+# A file of one copy is closed before the name node has heard of its block, and hdfs-native then waits 0.5 s (0.54 s
+# for 8 MB). A pipeline of three is slower than the news: 0.06 s. So small files that need fewer copies are written
+# to three DataNodes, and two of them forget theirs.
+_PIPELINE = 3
+_SMALL = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +201,22 @@ class _HdfsFile:
         length = min(length, self.size - offset)
         if length <= 0:
             return b""
+        try:
+            with translated(self._url):
+                return self._reader.read_range(offset, length)
+        except Unavailable:
+            # A reader knows the DataNodes of the day it was opened; blocks are moved, and copies removed.
+            self._open_again()
         with translated(self._url):
             return self._reader.read_range(offset, length)
+
+    def _open_again(self) -> None:
+        parts = urlsplit(self._url)
+        with translated(self._url):
+            reader = _hdfs(parts.netloc, os.getpid())[1].read(parts.path)
+        if len(reader) != self.size:
+            raise Unavailable(f"The file {self._url} was written anew while it was read.")
+        self._reader = reader
 
     def close(self) -> None:
         self._reader.close()
@@ -410,7 +429,8 @@ def write_whole(
     fs = filesystem(url)
     scheme = urlsplit(url).scheme
     folder, _, name = url.rpartition("/")
-    options = {"replication": replication} if replication and scheme == "hdfs" else {}
+    copies = replication if scheme == "hdfs" else None
+    pipeline = max(_PIPELINE, copies) if copies and _is_small(content) else copies
     attempts = 1 if isinstance(content, Iterator) else _WRITE_ATTEMPTS
     failure: BaseException | None = None
     for attempt in range(attempts):
@@ -418,7 +438,7 @@ def write_whole(
         done = False
         try:
             fs.makedirs(folder + "/", exist_ok=True)
-            with fs.open(temporary, "wb", **options) as opened:
+            with fs.open(temporary, "wb", **({"replication": pipeline} if pipeline else {})) as opened:
                 sink = _Counted(opened)
                 if callable(content):
                     content(cast(BinaryIO, sink))
@@ -426,6 +446,8 @@ def write_whole(
                     sink.write(content)
                 else:
                     sink.writelines(content)
+            if copies != pipeline:
+                fs.client.set_replication(path_of(temporary), copies)
             if scheme == "file":
                 Path(path_of(temporary)).replace(path_of(url))
             else:
@@ -447,6 +469,13 @@ def write_whole(
     raise Unavailable(f"Could not write {url}: {failure}", "Is the disk full, or the folder read-only?")
 
 
+def _is_small(content: object) -> bool:
+    """Say whether what is to be written is known to have at most `_SMALL` bytes."""
+    if isinstance(content, list | tuple):
+        return sum(memoryview(piece).nbytes for piece in content) <= _SMALL
+    return isinstance(content, bytes | bytearray | memoryview) and memoryview(content).nbytes <= _SMALL
+
+
 class _Counted(io.RawIOBase):
     """The file that is being written, which only grows, and how much of it is there."""
 
@@ -458,10 +487,11 @@ class _Counted(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        size = memoryview(data).nbytes
-        self._file.write(data)
-        self.written += size
-        return size
+        # hdfs-native takes anything but bytes byte by byte: 0.3 s for 2 MB of an Arrow buffer, against 1 ms.
+        plain = data if isinstance(data, bytes) else bytes(data)
+        self._file.write(plain)
+        self.written += len(plain)
+        return len(plain)
 
     def tell(self) -> int:
         return self.written

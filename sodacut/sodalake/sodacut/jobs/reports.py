@@ -126,7 +126,12 @@ class UnitReport:
         return cls(part, length, entries, seconds)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return UnitReport.unpack, (self.pack(),)
+        return _unpacked, (self.pack(),)
+
+
+def _unpacked(packed: bytes) -> UnitReport:
+    # A function of the module: cloudpickle would send a class method by value, with all that it names.
+    return UnitReport.unpack(packed)
 
 
 @dataclass(slots=True)

@@ -134,22 +134,22 @@ class _Reading:
         began = time.perf_counter()
         answers: Sequence[AlertStamps | LakeError]
         try:
-            answers = self.reader.stamps(survey, [self._found(survey, at) for at in members], kinds)
+            answers = self.reader.stamps(survey, [self._found(survey, at, kinds) for at in members], kinds)
         except (Damaged, NotInLake):
             answers = [self._alone(survey, kinds, at) for at in members]
         share = (time.perf_counter() - began) / len(members)
         for at, answer in zip(members, answers, strict=True):
             yield at, answer, share
 
-    def _found(self, survey: Survey, at: int) -> Found:
+    def _found(self, survey: Survey, at: int, kinds: Sequence[str]) -> Found:
         _, _, _, alert, _, _, _, number, entry = self.targets[at]
-        return self._entries.found(survey, entry, number, alert)
+        return self._entries.found(survey, entry, number, alert, kinds)
 
     def _alone(self, survey: Survey, kinds: Sequence[str], at: int) -> AlertStamps | LakeError:
         """Read one target's stamps, so that a damaged one spoils no other."""
         self.look()
         try:
-            return self.reader.stamps(survey, [self._found(survey, at)], kinds)[0]
+            return self.reader.stamps(survey, [self._found(survey, at, kinds)], kinds)[0]
         except (Damaged, NotInLake) as error:
             # The file may have been ingested anew since the index was asked.
             entry, number, alert = self.targets[at][8], self.targets[at][7], self.targets[at][3]
@@ -185,6 +185,7 @@ class _Files(_Reading):
         assert len(lines) == len(self.unit)
         if self.unit.texts:
             self._add_texts(lines)
+        self.pieces = [b"".join(self.pieces)]  # a thousand small writes cost more than one copy
         return lines
 
     def _one(self, at: int, answer: AlertStamps | LakeError, survey: Survey) -> Line:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,7 +123,12 @@ class StampUnit:
         return cls(targets, orders, form, texts, fits)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return StampUnit.unpack, (self.pack(),)
+        return _unpacked, (self.pack(),)
+
+
+def _unpacked(packed: bytes) -> StampUnit:
+    # A function of the module: cloudpickle would send a class method by value, with all that it names.
+    return StampUnit.unpack(packed)
 
 
 def units(work: StampWork, resolved: Iterable[Resolved], targets_per_unit: int) -> list[StampUnit]:
@@ -217,15 +222,16 @@ class Entries:
         self._reader = reader
         self._records: dict[tuple[str, int], FileRecord] = {}
 
-    def found(self, survey: Survey, packed: bytes, number: int, alert: str) -> Found:
-        """Return an entry as the reader gave it.
+    def found(self, survey: Survey, packed: bytes, number: int, alert: str, kinds: Collection[str]) -> Found:
+        """Return an entry as the reader gave it, with the places of these kinds.
 
         Raises
         ------
         Damaged
             Its file is no longer known.
         """
-        entry = StampRow.unpack(packed)
+        order = list(survey.stamps.kinds)
+        entry = StampRow.unpack(packed, {order.index(kind) for kind in kinds if kind in order})
         object_id, time, _ = parse_object_key(entry.object_key)
         return Found(alert, object_id, time, entry, self._record(survey, number), entry.object_key)
 
