@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -195,12 +196,19 @@ class Server:
     """A `sodalake serve` process."""
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        # Servers of these tests share a lake, and each has its jobs for itself.
+        self._state = tempfile.TemporaryDirectory(prefix="jobs-")
+        own = {
+            "SODALAKE_LIMITS__CHUNK": str(CHUNK),
+            "SODALAKE_JOBS__STORE": f"sqlite://{self._state.name}/jobs.sqlite",
+            "SODALAKE_JOBS__WORKERS": "1",
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "sodalake.server", "serve", "--port", "0", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "SODALAKE_LIMITS__CHUNK": str(CHUNK), **(environment or {})},
+            env={**os.environ, **own, **(environment or {})},
         )
         self.log: list[str] = []
         self._news = threading.Condition()
@@ -265,6 +273,7 @@ class Server:
         self._reader.join(10)
         assert self.process.stdout is not None
         self.process.stdout.close()
+        self._state.cleanup()
         return code
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sodalake.server import soda
 from sodalake.server.cutouts import CutoutsHandler
+from sodalake.server.estimating import EstimateHandler
 from sodalake.server.jobs import routes as job_routes
 from sodalake.server.portal import routes as portal_routes
 from sodalake.server.service import Service
@@ -23,6 +24,7 @@ def routes(service: Service) -> list[Any]:
     return [
         (prefix + r"/soda/sync", soda.SyncHandler, given),
         *job_routes(service, service.soda_jobs),
+        (prefix + r"/soda/estimate", EstimateHandler, given | {"room": service.soda_jobs}),
         (prefix + r"/api/v1/cutouts", CutoutsHandler, given),
         (prefix + r"/([A-Za-z0-9_.-]+)/api/v1/cutouts", CutoutsHandler, given),
         (prefix + r"/soda/capabilities", CapabilitiesHandler, given | declared),

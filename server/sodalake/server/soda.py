@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sodalake.lake.alerts import ByAlert
-from sodalake.lake.errors import NotInLake
+from sodalake.lake.errors import DeadlineExceeded, NotInLake
 from sodalake.lake.lanes import Finish
 from sodalake.lake.survey import STAMP_KINDS, Survey
 from sodalake.server.dali import Format, Parameters, clip, response_format
@@ -88,6 +88,7 @@ PARAMETERS: Final = (
     ),
 )
 
+_ASYNC: Final = "Send it as a job, to /soda/async: it takes several values, lists, and its time."
 _REGIONS: Final = (("CIRCLE", parse_circle), ("POLYGON", parse_polygon), ("POS", parse_pos))
 
 
@@ -183,14 +184,21 @@ class SyncHandler(StampHandler):
         """Answer with the stamp."""
         parameters = Parameters.of(self.request)
         self.run_id = parameters.run_id()
-        await self.answer(
-            plan(
+        if "upload" in parameters or self.request.files:
+            raise BadParameter("A list of targets is not answered at once.", _ASYNC)
+        try:
+            wanted = plan(
                 parameters,
                 self.service.lake.surveys,
                 self.service.settings.authority,
                 accept_gzip=accepts_gzip(self.request.headers.get("Accept-Encoding", "")),
             )
-        )
+        except MultiValuedParamNotSupported as error:
+            raise MultiValuedParamNotSupported(error.message, _ASYNC) from error
+        try:
+            await self.answer(wanted)
+        except DeadlineExceeded as error:
+            raise DeadlineExceeded(error.message, f"Try again in a moment. {_ASYNC}") from error
 
     head = get
     post = get

@@ -23,6 +23,7 @@ from sodalake.lake.survey import STAMP_KINDS, Survey
 from sodalake.server.config import Jobs
 from sodalake.server.dali import Parameters, clip
 from sodalake.server.errors import BadParameter
+from sodalake.server.forecasts import Sketch
 from sodalake.server.soda import PARAMETERS, plan, product
 from sodalake.server.urls import parse_did
 from sodalake.sodacut import ArrowStamps
@@ -54,7 +55,7 @@ from sodalake.uws.errors import BadJob
 from sodalake.uws.jobs import Job, Parameter, Result, Segment, UnitRecord
 from sodalake.uws.kinds import Document, Plan, Planning, ResultStore, Unit
 
-__all__ = ["Asked", "Container", "SodaKind", "asked", "list_of"]
+__all__ = ["Asked", "Container", "SodaKind", "asked", "list_of", "sketch"]
 
 Container = Literal["each", "zip", "arrow", "parquet", "folder"]
 """How the results come: each by itself (combinations); or what a list gets."""
@@ -73,6 +74,13 @@ _LITERAL: Final = (
 )
 _CHUNK: Final = 1250  # targets asked of the index at once, by one worker
 _OF_ROWS: Final = tuple(one.name for one in PARAMETERS if one.name not in ("ID", "RESPONSEFORMAT"))
+_BYTES_A_ROW: Final = 24  # of a list with an id of its own and an alert's
+_MAKERS: Final = {
+    "png": "Picture",
+    "image/png": "Picture",
+    "json": "JsonArrays",
+    "application/json": "JsonArrays",
+}
 _ENDED: Final = "The job was ended before this target was done."
 
 
@@ -117,6 +125,19 @@ def list_of(job: Job, results: ResultStore) -> tuple[bytes, str, str] | None:
         return stored.read_at(0, stored.size), upload.content_type, upload.filename
     finally:
         stored.close()
+
+
+def sketch(job: Job) -> Sketch:
+    """Say what a job is like, as far as can be told without reading its list."""
+    parameters = Parameters((one.id, one.value) for one in job.parameters if not one.by_reference)
+    wanted = (next(iter(parameters.get("responseformat", ())), "") or "fits").strip().lower()
+    if not job.uploads:
+        regions = sum(len(parameters.get(name.lower(), ())) for name in REGIONS)
+        count = len(parameters.get("id", ())) * max(regions, 1) * max(len(parameters.get("kind", ())), 1)
+        return Sketch(f"each/{_MAKERS.get(wanted, 'FitsStamp')}", max(count, 1))
+    container = _CONTAINERS.get(wanted, "folder" if "folder" in parameters else "zip")
+    maker = "ArrowStamps" if container in ("arrow", "parquet") else _MAKERS.get(wanted, "FitsStamp")
+    return Sketch(f"{container}/{maker}", max(1, sum(upload.size for upload in job.uploads) // _BYTES_A_ROW))
 
 
 def asked(

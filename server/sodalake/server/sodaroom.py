@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,16 +21,20 @@ from sodalake.lake.errors import ConfigurationError, FileGone
 from sodalake.lake.files import join, path_of
 from sodalake.lake.lake import Lake
 from sodalake.lake.results import ResultFolder
+from sodalake.lake.survey import Survey
 from sodalake.server.config import Jobs, Settings
 from sodalake.server.dali import Parameters
+from sodalake.server.errors import BadParameter
+from sodalake.server.forecasts import Forecasts, Sketch
 from sodalake.server.identity import User
 from sodalake.server.jobs import JobLimits, JobRoom, Order
 from sodalake.server.mail import MailedJob, Postman, telling
 from sodalake.server.service import Service
-from sodalake.server.sodajobs import SodaKind
+from sodalake.server.sodajobs import SodaKind, asked, sketch
 from sodalake.server.workers import BATCH, Workers
 from sodalake.sodacut.jobs.locator import Locator
 from sodalake.uws.daskpool import DaskPool
+from sodalake.uws.documents import iso
 from sodalake.uws.errors import StoreUnavailable
 from sodalake.uws.executor import Executor, ExecutorLimits
 from sodalake.uws.jobs import Job, NewJob, Result, Segment, Upload
@@ -50,9 +54,15 @@ class SodaRoom(JobRoom):
     ----------
     settings
         The service's.
+    surveys
+        Those of the lake, by name.
+    forecasts
+        What estimates and quotes come from.
     """
 
     settings: Settings = field(default_factory=Settings)
+    surveys: Mapping[str, Survey] = field(default_factory=dict)
+    forecasts: Forecasts | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,6 +75,48 @@ class SodaRoom(JobRoom):
         wanted = notify.flag("NOTIFY") if "notify" in notify else None
         email, after = telling(user.email, wanted, self.settings.mail.after)
         return replace(new, email=email if self.settings.mail.host else "", tell_after=after)
+
+    async def quoted(self, job: Job) -> Job:
+        """Return the job with the time at which it is expected to end."""
+        assert self.forecasts is not None
+        expected = await self.forecasts.of_job(job)
+        return job if expected is None else replace(job, quote=expected.end)
+
+    async def estimate(self, user: User, order: Order) -> Mapping[str, object]:
+        """Return position in the queue, expected start and end, seconds and bytes; reads the list, and refuses it.
+
+        Raises
+        ------
+        LakeError
+            As the job itself would be refused.
+        """
+        assert self.forecasts is not None
+        if len(order.parts) > 1:
+            raise BadParameter(f"There are {len(order.parts)} files; a job takes one list.", "Send one.")
+        part = next(iter(order.parts), None)
+        made = await asyncio.to_thread(
+            asked,
+            order.parameters,
+            None if part is None else (part.content, part.content_type, part.filename),
+            self.surveys,
+            self.settings.authority,
+            self.settings.jobs,
+            user.name,
+        )
+        sketched = Sketch(made.shape, len(made.work))
+        expected = await self.forecasts.of_new(user.name, user.priority, sketched)
+        prediction = expected.prediction
+        return {
+            "targets": sketched.targets,
+            "position": expected.position,
+            "expected_start": iso(expected.start),
+            "expected_end": iso(expected.end),
+            "seconds": round(prediction.seconds, 3),
+            "seconds_low": round(prediction.low, 3),
+            "seconds_high": round(prediction.high, 3),
+            "bytes": prediction.bytes,
+            "based_on": prediction.samples,
+        }
 
     async def file(self, job: Job, name: str) -> Result | None:
         """Return one file of a job, by its name in the manifest."""
@@ -118,7 +170,16 @@ async def open_room(service: Service, workers: Workers, close: contextlib.AsyncE
         store, {kind.name: kind}, results, DaskPool(lambda: workers.client, BATCH), _executor_limits(jobs)
     )
     room = SodaRoom(
-        store, results, executor, kind.name, _PATH, "Cutout jobs", _job_limits(jobs), settings=settings
+        store,
+        results,
+        executor,
+        kind.name,
+        _PATH,
+        "Cutout jobs",
+        _job_limits(jobs),
+        settings=settings,
+        surveys=lake.surveys,
+        forecasts=Forecasts(executor, kind.name, sketch),
     )
     if settings.mail.host:
         postman = Postman(store, settings.mail, lambda job: _url_of(service, job))

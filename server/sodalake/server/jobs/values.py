@@ -67,7 +67,7 @@ class QuoteHandler(JobHandler):
 
     async def get(self, job_id: str) -> None:
         """Answer with the time; empty where nobody knows."""
-        job = await self.job(job_id)
+        job = await self.room.quoted(await self.job(job_id))
         self.answer(TEXT, "" if job.quote is None else iso(job.quote))
 
     head = get
