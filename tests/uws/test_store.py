@@ -148,6 +148,31 @@ async def test_what_no_data_base_takes_is_the_clients_error(store_url: str) -> N
 
 
 @in_loop
+async def test_numbers_beyond_all_measure(store_url: str) -> None:
+    async with opened(store_url) as store:
+        job = await store.create(NewJob("k"))
+        for seconds in (-1, 1 << 63, 1 << 200):
+            with pytest.raises(BadJob, match="executionDuration"):
+                await store.create(NewJob("k", execution_duration=seconds))
+            with pytest.raises(BadJob, match="executionDuration"):
+                await store.edit(job.id, execution_duration=seconds)
+        assert len(await store.find("k", None, last=1 << 200)) == 1
+
+
+@in_loop
+async def test_ten_thousand_results(store_url: str) -> None:
+    results = tuple(
+        Result(f"r{n}", "application/fits", (Segment("x/part-1", n * 100, 100),), f"{n}.fits")
+        for n in range(10_000)
+    )
+    async with opened(store_url) as store:
+        job = await executing(store)
+        assert (await store.move(job.id, Event.COMPLETE, results=results)).job.results == results
+        for _ in range(3):
+            assert (await store.get(job.id)).results == results
+
+
+@in_loop
 async def test_many_ask_at_the_same_time(store_url: str) -> None:
     async with opened(store_url) as store:
         jobs = await asyncio.gather(*(store.create(NewJob("k", run_id=str(n))) for n in range(300)))

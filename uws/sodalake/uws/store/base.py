@@ -1,5 +1,7 @@
 """`JobStore` over two things that a data base has its own way of: run an operation that reads, and one that writes."""
 
+# ruff: noqa: D102 - the methods are described in `JobStore`
+
 from __future__ import annotations
 
 import asyncio
@@ -91,7 +93,7 @@ class Store(ABC):
 
     # -- clients
 
-    async def create(self, new: NewJob) -> Job:  # noqa: D102
+    async def create(self, new: NewJob) -> Job:
         return await self._write(clients.create, new)
 
     async def get(self, job_id: str) -> Job:
@@ -125,7 +127,7 @@ class Store(ABC):
                     answer.set_result(reading.result().get(job_id))
         self._getting = None
 
-    async def find(  # noqa: D102
+    async def find(
         self,
         kind: str,
         owner: str | None,
@@ -136,7 +138,7 @@ class Store(ABC):
     ) -> list[JobRef]:
         return await self._read(clients.find, kind, owner, phases, after, last)
 
-    async def move(  # noqa: D102
+    async def move(
         self,
         job_id: str,
         event: Event,
@@ -148,7 +150,7 @@ class Store(ABC):
     ) -> Moved:
         return await self._write(executors.move, job_id, event, error, results, units, timing)
 
-    async def edit(  # noqa: D102
+    async def edit(
         self,
         job_id: str,
         *,
@@ -174,65 +176,63 @@ class Store(ABC):
             only_in,
         )
 
-    async def delete(self, job_id: str) -> None:  # noqa: D102
+    async def delete(self, job_id: str) -> None:
         await self._write(clients.forget, job_id)
 
-    async def load(self, owner: str | None = None, *, everybody: bool = False) -> Load:  # noqa: D102
+    async def load(self, owner: str | None = None, *, everybody: bool = False) -> Load:
         return await self._read(clients.load, owner, everybody)
 
     # -- executors
 
-    async def waiting(  # noqa: D102
-        self, limit: int = 100, *, not_of: Collection[str | None] = ()
-    ) -> list[Job]:
+    async def waiting(self, limit: int = 100, *, not_of: Collection[str | None] = ()) -> list[Job]:
         return await self._read(executors.waiting, limit, not_of)
 
-    async def claim(self, job_id: str) -> Job | None:  # noqa: D102
+    async def claim(self, job_id: str) -> Job | None:
         return await self._write(executors.claim, job_id)
 
-    async def orphans(self) -> list[str]:  # noqa: D102
+    async def orphans(self) -> list[str]:
         return await self._read(executors.orphans)
 
-    async def request_abort(self, job_id: str) -> None:  # noqa: D102
+    async def request_abort(self, job_id: str) -> None:
         await self._write(executors.request_abort, job_id)
 
-    async def abort_requests(self) -> list[str]:  # noqa: D102
+    async def abort_requests(self) -> list[str]:
         return await self._read(executors.abort_requests)
 
-    async def set_plan(self, job_id: str, plan: bytes, shape: str, progress: Progress) -> None:  # noqa: D102
+    async def set_plan(self, job_id: str, plan: bytes, shape: str, progress: Progress) -> None:
         await self._write(executors.set_plan, job_id, plan, shape, progress)
 
-    async def plan(self, job_id: str) -> bytes | None:  # noqa: D102
+    async def plan(self, job_id: str) -> bytes | None:
         return await self._read(executors.kept_plan, job_id)
 
-    async def record(self, job_id: str, units: Sequence[UnitRecord]) -> list[int]:  # noqa: D102
+    async def record(self, job_id: str, units: Sequence[UnitRecord]) -> list[int]:
         return await self._write(executors.record, job_id, units)
 
-    async def units(self, job_id: str) -> list[UnitRecord]:  # noqa: D102
+    async def units(self, job_id: str) -> list[UnitRecord]:
         return await self._read(executors.recorded_units, job_id)
 
-    async def timings(self, limit: int = 500) -> list[Timing]:  # noqa: D102
+    async def timings(self, limit: int = 500) -> list[Timing]:
         return await self._read(executors.last_timings, limit)
 
     # -- housekeeping
 
-    async def expired(self, now: datetime, limit: int = 100) -> list[str]:  # noqa: D102
+    async def expired(self, now: datetime, limit: int = 100) -> list[str]:
         return await self._read(housekeeping.expired, now, limit)
 
-    async def next_destruction(self) -> datetime | None:  # noqa: D102
+    async def next_destruction(self) -> datetime | None:
         return await self._read(housekeeping.next_destruction)
 
-    async def swept(self, job_id: str) -> None:  # noqa: D102
+    async def swept(self, job_id: str) -> None:
         await self._write(housekeeping.swept, job_id)
 
-    async def unswept(self) -> list[str]:  # noqa: D102
+    async def unswept(self) -> list[str]:
         return await self._read(housekeeping.unswept)
 
-    async def forget_archived(self, before: datetime) -> int:  # noqa: D102
+    async def forget_archived(self, before: datetime) -> int:
         return await self._write(housekeeping.forget_archived, before)
 
-    async def due_mails(self, limit: int = 50) -> list[Job]:  # noqa: D102
+    async def due_mails(self, limit: int = 50) -> list[Job]:
         return await self._write(housekeeping.due_mails, limit)
 
-    async def mail_done(self, job_id: str, error: str | None = None) -> None:  # noqa: D102
+    async def mail_done(self, job_id: str, error: str | None = None) -> None:
         await self._write(housekeeping.mail_done, job_id, error)

@@ -23,6 +23,9 @@ from .values import job_of, parameters_json, ref_of, results_json, results_of, u
 
 __all__ = ["create", "edit", "find", "forget", "get_many", "load", "note_sweep", "put_results"]
 
+_MOST: Final = 1 << 53
+"""Above any number that is meant; both data bases refuse those above 2⁶³ in ways of their own."""
+
 _INSERT: Final = insert(jobs)
 _GET: Final = (
     select(jobs, results.c.body)
@@ -41,6 +44,7 @@ def create(tx: Transaction, new: NewJob) -> Job:
     """Store a job."""
     for name, text in (("run id", new.run_id), ("owner", new.owner), ("mail address", new.email)):
         check_text(name, text)
+    _check_duration(new.execution_duration)
     phase = transition(Phase.PENDING, Event.RUN).phase if new.run else Phase.PENDING
     values: dict[str, Any] = {
         "id": known_id(new.id) if new.id else _new_id(),
@@ -85,6 +89,11 @@ def create(tx: Transaction, new: NewJob) -> Job:
     return job_of(values)
 
 
+def _check_duration(seconds: int) -> None:
+    if not 0 <= seconds <= _MOST:
+        raise BadJob("The executionDuration is out of range.", "It is in seconds; 0 is unlimited.")
+
+
 def _new_id() -> str:
     # 120 bits; one case and no signs, so that it can be read aloud and selected with a double click.
     return base64.b32encode(secrets.token_bytes(15)).decode().lower()
@@ -116,7 +125,7 @@ def find(
     if after is not None:
         values["after"] = after
     if last is not None:
-        values["last"] = last
+        values["last"] = min(last, _MOST)
     return [ref_of(row) for row in tx.connection.execute(query, values)]
 
 
@@ -156,6 +165,7 @@ def edit(
 ) -> Job:
     """Change what a client may change."""
     check_text("run id", run_id)
+    _check_duration(execution_duration or 0)
     row = locked(tx, job_id)
     phase = Phase(row["phase"])
     if only_in and phase not in only_in:

@@ -64,7 +64,11 @@ class PostgresStore(Store):
             self._url,
             timeout=10,
             command_timeout=60,
-            server_settings={"application_name": f"sodalake {self.runner}"[:63]},
+            server_settings={
+                "application_name": f"sodalake {self.runner}"[:63],
+                # A server that vanishes in the middle of a transaction keeps no job locked for ever.
+                "idle_in_transaction_session_timeout": "60s",
+            },
         )
 
     async def open(self) -> None:
@@ -97,7 +101,8 @@ class PostgresStore(Store):
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADING})
         upgrade(connection, self.where)
 
-    async def close(self) -> None:  # noqa: D102
+    async def close(self) -> None:
+        """Let go of the data base, and of the jobs this runner had."""
         self._closed = True
         await self._listener.close()
         await self._engine.dispose()

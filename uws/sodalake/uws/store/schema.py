@@ -151,7 +151,7 @@ results = Table(
     "results",
     metadata,
     Column("job", _Sequence, _of_job(), primary_key=True, autoincrement=False),
-    Column("body", JSON, nullable=False),
+    Column("body", Text, nullable=False),  # JSON; see `values.results_of`
 )
 
 plans = Table(

@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from sodalake.uws.errors import StoreUnavailable, UwsError
 
 from .base import Answer, Arguments, Operation, Store
-from .claim import FileClaim
+from .filelock import FileLock
 from .migrate import newer, revision, upgrade
 from .schema import REVISION
 from .transaction import Transaction
@@ -69,7 +69,7 @@ class SqliteStore(Store):
     def __init__(self, path: Path, runner: str, *, serve: bool = True) -> None:
         super().__init__(runner, serve=serve)
         self.path = path
-        self._claim: FileClaim | None = None
+        self._lock: FileLock | None = None
         self._queue: deque[_Asked] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="jobs-writer")
@@ -97,7 +97,7 @@ class SqliteStore(Store):
         try:
             if self.serve:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._claim = FileClaim(self.path, self.runner)
+                self._lock = FileLock(self.path, self.runner)
             elif not self.path.exists():
                 raise StoreUnavailable(f"There is no store of jobs {self.path}.", "Start the server first.")
             connection = self._write_connection = self._connect(looks_only=not self.serve)
@@ -136,9 +136,9 @@ class SqliteStore(Store):
             connection.close()
         self._opened.clear()
         self._engine.dispose()
-        if self._claim is not None:
-            self._claim.release()
-            self._claim = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     # -- reading
 

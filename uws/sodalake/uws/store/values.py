@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -119,9 +121,9 @@ def error_json(error: ErrorSummary | None) -> list[Any] | None:
     return None if error is None else [error.message, error.transient, error.detail_type]
 
 
-def results_json(results: Sequence[Result]) -> list[Any]:
+def results_json(results: Sequence[Result]) -> str:
     """Return what the column keeps; bytes that stand in the segment itself as base64."""
-    return [
+    body = [
         [
             one.id,
             one.mime_type,
@@ -136,13 +138,16 @@ def results_json(results: Sequence[Result]) -> list[Any]:
         ]
         for one in results
     ]
+    return json.dumps(body, separators=(",", ":"))
 
 
-def results_of(body: list[Any] | None) -> tuple[Result, ...]:
+# Ten thousand results take 25 ms to make of 1 MB, and each of them may be fetched in a request of its own.
+@lru_cache(maxsize=16)
+def results_of(body: str | None) -> tuple[Result, ...]:
     """Make the results of what the column keeps."""
     return tuple(
         Result(name, mime_type, tuple(_segment(part) for part in segments), filename, etag)
-        for name, mime_type, filename, etag, segments in body or ()
+        for name, mime_type, filename, etag, segments in json.loads(body or "[]")
     )
 
 

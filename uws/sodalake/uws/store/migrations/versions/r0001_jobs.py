@@ -58,7 +58,7 @@ def upgrade() -> None:
     _index("jobs_archived", ["archived"], "archived IS NOT NULL")
     _index("jobs_mail", ["ended"], "mail_due")
 
-    op.create_table("results", _job(), sa.Column("body", sa.JSON, nullable=False))
+    op.create_table("results", _job(), sa.Column("body", sa.Text, nullable=False))
     op.create_table("plans", _job(), sa.Column("body", sa.LargeBinary, nullable=False))
     op.create_table(
         "units",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from sodalake.uws.errors import StoreUnavailable
 
-__all__ = ["FileClaim"]
+__all__ = ["FileLock"]
 
 
-class FileClaim:
+class FileLock:
     """An exclusive lock on a file beside the data base, which says who holds it.
 
     The kernel gives it back when the process is gone, so nobody has to clean up after a crash. The file stays:
