@@ -228,14 +228,14 @@ class Handler(RequestHandler):
         if not self._client_gone:
             self._line(self.get_status())
 
-    def _line(self, status: int) -> None:
+    def _line(self, status: int, seconds: float | None = None) -> None:
         request = self.request
         _log.info(
             "request",
             status=status,
             method=request.method,
             path=(request.uri or "")[:300],
-            ms=round(1000 * request.request_time(), 2),
+            ms=round(1000 * (request.request_time() if seconds is None else seconds), 2),
             user=str(self.user),
             id=self.request_id,
             **self.noted(),

@@ -105,7 +105,8 @@ def parse_time(text: str) -> datetime:
 
 def percent(progress: Progress) -> float | None:
     """Return how much of a job is done, 0 to 100 to a tenth; None before its work is planned."""
-    return int(1000 * progress.done / progress.total) / 10 if progress.total else None
+    total = max(progress.total, progress.done)  # a job of one unit is done before its plan is written
+    return int(1000 * progress.done / total) / 10 if total else None
 
 
 def href(url: str, *names: str) -> str:
@@ -243,7 +244,8 @@ def _results(parent: etree._Element, job: Job, url: str) -> None:
 
 def _progress(parent: etree._Element, progress: Progress) -> None:
     element = etree.SubElement(parent, f"{_PROGRESS}progress", nsmap={None: PROGRESS_NAMESPACE})
-    for name in ("total", "done", "failed", "bytes"):
+    etree.SubElement(element, f"{_PROGRESS}total").text = str(max(progress.total, progress.done))
+    for name in ("done", "failed", "bytes"):
         etree.SubElement(element, f"{_PROGRESS}{name}").text = str(getattr(progress, name))
     share = percent(progress)
     if share is not None:

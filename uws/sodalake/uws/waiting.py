@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .errors import UwsError
 from .jobs import Job
 from .phases import Phase
 from .store.protocol import JobStore
 
-__all__ = ["Waiting"]
+__all__ = ["Seen", "Waiting"]
+
+
+class Seen(NamedTuple):
+    """A job after a wait, and how many were woken together with this one."""
+
+    job: Job
+    together: int = 1
 
 
 @dataclass(eq=False, slots=True)
 class _Watch:
     """A job that is waited for: who waits, the phase each has seen, and the job as last read."""
 
-    waiters: dict[asyncio.Future[Job | None], Phase] = field(default_factory=dict)
+    waiters: dict[asyncio.Future[Seen | None], Phase] = field(default_factory=dict)
     seen: Job | None = None
     task: asyncio.Task[None] | None = None
 
@@ -54,7 +62,7 @@ class Waiting:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    async def change(self, job: Job, seconds: float) -> Job:
+    async def change(self, job: Job, seconds: float) -> Seen:
         """Return the job when it is in another phase than `job`, or as it is when the time is up.
 
         Parameters
@@ -70,15 +78,15 @@ class Waiting:
             It cannot be read.
         """
         if self._released or seconds <= 0:
-            return job
+            return Seen(job)
         watch = self._watches.get(job.id)
         if watch is None:
             watch = self._watches[job.id] = _Watch()
             watch.task = asyncio.create_task(self._watch(job.id, watch), name=f"watch {job.id}")
         elif watch.seen is not None and watch.seen.version > job.version and watch.seen.phase != job.phase:
-            return watch.seen
+            return Seen(watch.seen)
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Job | None] = loop.create_future()
+        waiter: asyncio.Future[Seen | None] = loop.create_future()
         watch.waiters[waiter] = job.phase
         timer = loop.call_later(seconds, _let_go, waiter)
         try:
@@ -93,7 +101,7 @@ class Waiting:
         if found is not None:
             return found
         # No change of phase; of progress there may be some.
-        return (watch.seen or job) if self._released else await self._store.get(job.id)
+        return Seen((watch.seen or job) if self._released else await self._store.get(job.id))
 
     async def _watch(self, job_id: str, watch: _Watch) -> None:
         try:
@@ -101,9 +109,9 @@ class Waiting:
                 changed = self._store.events.subscribe(job_id)  # before looking: no change is missed
                 try:
                     watch.seen = job = await self._store.get(job_id)
-                    for waiter, phase in watch.waiters.items():
-                        if phase != job.phase and not waiter.done():
-                            waiter.set_result(job)
+                    woken = [w for w, phase in watch.waiters.items() if phase != job.phase and not w.done()]
+                    for waiter in woken:
+                        waiter.set_result(Seen(job, len(woken)))
                     await changed
                 finally:
                     changed.cancel()
@@ -116,6 +124,6 @@ class Waiting:
                 del self._watches[job_id]
 
 
-def _let_go(waiter: asyncio.Future[Job | None]) -> None:
+def _let_go(waiter: asyncio.Future[Seen | None]) -> None:
     if not waiter.done():
         waiter.set_result(None)

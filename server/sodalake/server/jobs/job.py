@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
+from tornado.httputil import HTTPHeaders
+from tornado.iostream import StreamClosedError
+
 from sodalake.server.dali import Parameters, clip
 from sodalake.server.errors import BadParameter
 from sodalake.server.jobs.forms import duration_of, moment, read_form, whole_number
 from sodalake.server.jobs.phase import change_phase
-from sodalake.server.jobs.resource import XML, JobResource
+from sodalake.server.jobs.prepared import CROWD
+from sodalake.server.jobs.resource import XML, JobHandler
 from sodalake.server.jobs.view import JobView
 from sodalake.uws.jobs import Job
 from sodalake.uws.phases import ACTIVE, Phase
 
 __all__ = ["JobPage"]
 
+_LOG_AFTER = 0.25  # seconds
 
-class JobPage(JobResource):
+
+class JobPage(JobHandler):
     """``/soda/async/ID``."""
 
     methods = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
@@ -34,13 +43,35 @@ class JobPage(JobResource):
         # Nothing but an active phase changes soon; and a phase that is not the client's idea of it is news (2.2.1.2).
         if seconds and job.phase in ACTIVE and phase in (None, job.phase):
             longest = self.room.limits.wait
-            job = await self.room.waiting.change(job, longest if seconds < 0 else min(seconds, longest))
+            job, together = await self.room.waiting.change(
+                job, longest if seconds < 0 else min(seconds, longest)
+            )
+            if together >= CROWD and self.request.method == "GET" and not self.wants_page:
+                self._answer_in_a_crowd(job)
+                return
+        job = await self.room.quoted(job)
         if self.wants_page:
             self.show("job.html", job=JobView(job, self.job_url(job.id)))
         else:
-            self.answer(XML, self.document(job))
+            self.answer(XML, self.room.prepared.document(job, self.job_url(job.id)))
 
     head = get
+
+    def _answer_in_a_crowd(self, job: Job) -> None:
+        """Answer as many others are answered now; see `prepared`. The log is written when all are told."""
+        answer = self.room.prepared.answer(
+            job, self.base_url(), self.user.name, lambda: self._head_and_body(job)
+        )
+        seconds = self.request.request_time()
+        stream = self.detach()
+        with contextlib.suppress(StreamClosedError):
+            stream.write(answer).add_done_callback(lambda sent: stream.close())
+        self._count_out()
+        asyncio.get_running_loop().call_later(_LOG_AFTER, self._line, 200, seconds)
+
+    def _head_and_body(self, job: Job) -> tuple[HTTPHeaders, bytes]:
+        self.as_document(XML)
+        return self._headers, self.room.prepared.document(job, self.job_url(job.id))
 
     async def post(self, job_id: str) -> None:
         """Do what ACTION=DELETE, PHASE, EXECUTIONDURATION or DESTRUCTION says.

@@ -7,7 +7,6 @@ is named in the XML: Chromium no longer transforms XSLT.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from typing import Any, Final
 
 from sodalake.server.errors import AuthenticationError, Fault
@@ -17,11 +16,11 @@ from sodalake.server.jobs.room import JobRoom
 from sodalake.server.negotiation import prefers_html
 from sodalake.server.portal.look import render
 from sodalake.server.service import Service
-from sodalake.uws.documents import href, job_document
+from sodalake.uws.documents import href
 from sodalake.uws.errors import NoSuchJob
 from sodalake.uws.jobs import Job
 
-__all__ = ["POLICY", "TEXT", "XML", "JobHandler", "JobResource"]
+__all__ = ["POLICY", "TEXT", "XML", "JobHandler"]
 
 XML: Final = "text/xml; charset=utf-8"
 TEXT: Final = "text/plain; charset=utf-8"
@@ -33,7 +32,6 @@ POLICY: Final = (
 """What a page of jobs may load: the style sheet and the script of this host, which asks this host."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-_KEPT_DOCUMENTS: Final = 64
 
 
 class JobHandler(Handler):
@@ -85,10 +83,14 @@ class JobHandler(Handler):
 
     def answer(self, content_type: str, body: bytes | str) -> None:
         """Answer with a document that is as it is now."""
+        self.as_document(content_type)
+        self.finish(body)
+
+    def as_document(self, content_type: str) -> None:
+        """Set the headers of a document that is as it is now."""
         self.set_header("Content-Type", content_type)
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
-        self.finish(body)
 
     def show(self, template: str, **values: object) -> None:
         """Answer with a page."""
@@ -116,22 +118,3 @@ class JobHandler(Handler):
         if fault.status == 405:
             self.set_header("Allow", ", ".join(self.methods))
         self.show("jobfault.html", fault=fault)
-
-
-class JobResource(JobHandler):
-    """Base of those that answer with the job."""
-
-    # Who waited for the same change is given the same job: its document is made for the first of them. One server
-    # has few addresses and few versions at a time, so a handful is all that is ever asked for again.
-    _documents: Final[OrderedDict[tuple[object, ...], bytes]] = OrderedDict()
-
-    def document(self, job: Job) -> bytes:
-        """Return the document of a job."""
-        url = self.job_url(job.id)
-        key = (url, job.version, job.phase, job.progress, job.execution_duration, job.destruction, job.quote)
-        made = self._documents.get(key)
-        if made is None:
-            made = self._documents[key] = job_document(job, url)
-            if len(self._documents) > _KEPT_DOCUMENTS:
-                self._documents.popitem(last=False)
-        return made

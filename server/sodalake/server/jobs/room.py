@@ -1,7 +1,7 @@
 """What a tree of jobs stands on: the store, the results, the executor, and the limits of its kind.
 
 The handlers know nothing else, so that a second kind of job gets a tree by being given a room. What differs from kind
-to kind is in the methods that a kind's own room replaces: `new_job`, `file`, `estimate`.
+to kind is in the methods that a kind's own room replaces: `new_job`, `file`, `estimate`, `quoted`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import structlog
 from sodalake.server.errors import NoSuchPage
 from sodalake.server.identity import User
 from sodalake.server.jobs.forms import Part
+from sodalake.server.jobs.prepared import Prepared
 from sodalake.uws.errors import Full, IllegalTransition, NoSuchJob, NotYours, TooMuch
 from sodalake.uws.jobs import Job, Load, NewJob, Parameter, Result, Upload
 from sodalake.uws.kinds import ResultStore
@@ -131,6 +132,7 @@ class JobRoom:
 
     def __post_init__(self) -> None:
         self.waiting = Waiting(self.store)
+        self.prepared = Prepared()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -164,6 +166,10 @@ class JobRoom:
         raise NoSuchPage(
             "This service makes no estimates of such jobs.", "Create the job and look at its quote."
         )
+
+    async def quoted(self, job: Job) -> Job:
+        """Return the job with its quote as it is now (UWS 1.1, 2.1.6)."""
+        return job
 
     # -- jobs
 

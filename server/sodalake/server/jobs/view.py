@@ -89,11 +89,12 @@ class JobView:
     def done(self) -> str:
         """How far the job is, in words."""
         progress = self.job.progress
-        if not progress.total:
+        total = max(progress.total, progress.done)
+        if not total:
             return ""
         failed = f", {progress.failed:,} failed" if progress.failed else ""
         made = f", {size_text(progress.bytes)}" if progress.bytes else ""
-        return f"{progress.done:,} of {progress.total:,}{failed}{made}"
+        return f"{progress.done:,} of {total:,}{failed}{made}"
 
     @property
     def times(self) -> list[Row]:
