@@ -153,7 +153,9 @@ def test_units_become_results(run: Callable[..., None]) -> None:
         assert (job.progress.total, job.progress.done, job.progress.failed) == (7, 7, 0)
         assert job.progress.bytes == len(numbers(7))
         assert await room.store.units(job.id) == []
-        (timing,) = await room.store.timings()
+        single = await room.ended(await room.submit(units=1))
+        assert (single.progress.total, single.progress.done) == (1, 1)
+        _, timing = await room.store.timings()
         assert (timing.kind, timing.shape, timing.targets, timing.units) == ("counting", "counting", 7, 7)
 
     run(scenario)
@@ -297,6 +299,18 @@ def test_delete_forgets_a_running_job(run: Callable[..., None]) -> None:
         assert (await room.ended(await room.submit(units=1))).phase is Phase.COMPLETED
 
     run(scenario)
+
+
+def test_a_job_that_makes_too_much_is_an_error(run: Callable[..., None]) -> None:
+    async def scenario(room: Room) -> None:
+        for units in (1, 40):
+            job = await room.ended(await room.submit(units=units))
+            wanted = Phase.COMPLETED if units == 1 else Phase.ERROR
+            assert job.phase is wanted
+        assert job.error is not None
+        assert "20 bytes" in job.error.message
+
+    run(scenario, bytes=20)
 
 
 def test_owners_take_turns(run: Callable[..., None]) -> None:

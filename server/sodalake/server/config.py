@@ -257,7 +257,7 @@ class Jobs(_Section):
         10_000, ge=1, description="Combinations of SODA parameters in one job: each is a result of its own."
     )
     bytes: int = Field(
-        200_000_000_000, ge=1, description="Bytes one job may make; it is refused when more are expected."
+        200_000_000_000, ge=1, description="Bytes one job may make; one that makes more ends with an error."
     )
     unit: int = Field(
         256,

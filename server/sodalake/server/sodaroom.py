@@ -209,6 +209,7 @@ def _executor_limits(jobs: Jobs) -> ExecutorLimits:
         per_owner=jobs.per_owner,
         several=jobs.several,
         attempts=jobs.attempts,
+        bytes=jobs.bytes,
         niceness=jobs.niceness,
         archive=timedelta(days=jobs.archive),
     )

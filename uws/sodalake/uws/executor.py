@@ -62,6 +62,8 @@ class ExecutorLimits:
         Units that may run at once in the pool of work that holds several images.
     attempts
         Times a unit is tried before its error is recorded.
+    bytes
+        Of the parts of one job; 0: any number. A job that makes more is an error.
     pause
         Seconds before a second try; doubled for each further.
     niceness
@@ -75,6 +77,7 @@ class ExecutorLimits:
     depth: int = 2
     several: int = 1
     attempts: int = 3
+    bytes: int = 0
     pause: float = 0.5
     niceness: int = 10
     archive: timedelta = timedelta(days=30)
@@ -94,6 +97,7 @@ class _Active:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     attempts: Counter[int] = field(default_factory=Counter)
     lost: Counter[int] = field(default_factory=Counter)
+    bytes: int = 0
     flying: set[asyncio.Task[None]] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
     ending: bool = False
@@ -255,7 +259,7 @@ class Executor:
             else None
         )
         with contextlib.suppress(NoSuchJob, IllegalTransition):
-            await self.store.move(job_id, event, error=error, results=collecting.result() if done else None)
+            await self._move(job_id, event, error=error, results=collecting.result() if done else None)
             if not done:
                 self._spawn(self._add_results(job_id, collecting))
         if active.task is not None:
@@ -366,7 +370,9 @@ class Executor:
         plan = await self._planned(active, work)
         active.plan = plan
         if len(plan.units) > 1:
-            active.recorded = {record.number for record in await self.store.units(job.id)}
+            known = await self.store.units(job.id)
+            active.recorded = {record.number for record in known}
+            self._check_bytes(active, known)
         todo = [
             (number, unit.pool, unit.targets)
             for number, unit in enumerate(plan.units)
@@ -440,6 +446,7 @@ class Executor:
         """Record units as they are finished, those that come together in one transaction, until all are."""
         while len(active.recorded) + len(active.fresh) < units or active.fresh:
             if units == 1 and active.fresh:
+                self._check_bytes(active, active.fresh)
                 return  # is written together with the end of the job
             await active.news.wait()
             active.news.clear()
@@ -448,7 +455,16 @@ class Executor:
                 continue
             await self.store.record(active.job.id, batch)
             active.recorded.update(record.number for record in batch)
+            self._check_bytes(active, batch)
             del active.fresh[: len(batch)]
+
+    def _check_bytes(self, active: _Active, batch: Sequence[UnitRecord]) -> None:
+        active.bytes += sum(record.bytes for record in batch)
+        if self.limits.bytes and active.bytes > self.limits.bytes:
+            raise BadJob(
+                f"The job made more than {self.limits.bytes} bytes, which is the limit.",
+                "Cut it into several, or ask for less of each target.",
+            )
 
     async def _fail(self, active: _Active, error: Exception) -> None:
         job = active.job
