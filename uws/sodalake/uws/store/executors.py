@@ -259,8 +259,10 @@ def _record(
     if fresh:
         tx.connection.execute(_INSERT_UNITS, fresh)
     added = [by_number[new["number"]] for new in fresh]
+    done = row["done"] + sum(unit.targets for unit in added)
     values |= {
-        "done": row["done"] + sum(unit.targets for unit in added),
+        "total": max(row["total"], done),  # a job of one unit has no plan that told it
+        "done": done,
         "failed": row["failed"] + sum(unit.failed for unit in added),
         "bytes": row["bytes"] + sum(unit.bytes for unit in added),
     }
