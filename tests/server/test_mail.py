@@ -27,8 +27,9 @@ from sodalake.lake.errors import ConfigurationError
 from sodalake.server.config import Mail
 from sodalake.server.mail import MailedJob, Pauses, Postman, compose, telling
 from sodalake.uws.errors import NoSuchJob, StoreUnavailable
-from sodalake.uws.jobs import ErrorSummary, Job, Progress
-from sodalake.uws.phases import Phase
+from sodalake.uws.jobs import ErrorSummary, Job, NewJob, Progress
+from sodalake.uws.phases import Event, Phase
+from sodalake.uws.store import JobStore, open_store
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 SENDER = "sodalake <noreply@alerts.example.org>"
@@ -553,6 +554,49 @@ def test_a_job_that_is_deleted_meanwhile(serve: Serve) -> None:
 
     runs(scene())
     assert server.inbox.told == ["ghost", "4711"]
+
+
+# ---------------------------------------------------------------------- with the store of jobs
+
+
+async def ended(store: JobStore, seconds_told: float = 0.0) -> str:
+    """Let a job of the store end, and return its id."""
+    new = NewJob(
+        "stamps", owner="anna", email="anna@example.org", tell_after=seconds_told, run=True, run_id="night"
+    )
+    job_id = (await store.create(new)).id
+    assert await store.claim(job_id) is not None
+    await store.move(job_id, Event.COMPLETE, results=())
+    return job_id
+
+
+def test_what_the_store_says_is_due_is_told_once_though_the_server_ends_before(
+    serve: Serve, tmp_path: Path
+) -> None:
+    server = serve()
+
+    async def scene() -> tuple[str, str]:
+        store = await open_store(f"sqlite://{tmp_path}/jobs.db")
+        before = await ended(store)
+        await ended(store, 3600.0)  # too short to be told
+        await store.close()
+        for _ in range(2):  # the second server finds nothing to do
+            store = await open_store(f"sqlite://{tmp_path}/jobs.db")
+            postman = Postman(store, server.settings, lambda one: f"{URL}?{one.id}")
+            await postman.round()
+            await store.close()
+        store = await open_store(f"sqlite://{tmp_path}/jobs.db")
+        postman = Postman(store, server.settings, lambda one: f"{URL}?{one.id}")
+        after = await ended(store)
+        await postman.round()
+        assert await store.due_mails() == []
+        await store.close()
+        return before, after
+
+    before, after = asyncio.run(scene())
+    assert [mail["Subject"] for _, mail in server.inbox.mails] == ["Job night: COMPLETED"] * 2
+    assert f"{URL}?{before}" in server.inbox.mails[0][1].get_content()
+    assert f"{URL}?{after}" in server.inbox.mails[1][1].get_content()
 
 
 # ---------------------------------------------------------------------- privacy

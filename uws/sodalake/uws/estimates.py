@@ -113,7 +113,7 @@ class Prediction:
 
 
 class Model:
-    """What was learned from finished jobs.
+    """What was learned from finished jobs. Making one takes some milliseconds a shape, asking it microseconds.
 
     Parameters
     ----------
@@ -149,6 +149,11 @@ class Model:
             job = _Job(timing.shape, max(timing.targets, 1), timing.units, timing.bytes, seconds)
             self._jobs.setdefault(timing.kind, []).append(job)
         self._lines: dict[tuple[str, str | None, str], _Line] = {}
+        # Now, since a model is made in a thread of its own, and asked from the event loop.
+        for kind, jobs in self._jobs.items():
+            for shape in {job.shape for job in jobs}:
+                for what in ("seconds", "bytes", "units"):
+                    self._line(kind, shape, what)
 
     def predict(self, kind: str, shape: str, targets: int, bytes: int | None = None) -> Prediction:
         """Return what a new job will need.
