@@ -196,7 +196,7 @@ def _check_head(names: Sequence[str], line: int) -> None:
     for number, name in enumerate(names, 1):
         if _NUMBER.fullmatch(name.strip()) or name.strip().lower().startswith("ivo://"):
             raise BadTargets(
-                f"Line {line} has {_short(name)} in column {number} where the name of a column belongs.",
+                f"There is {_short(name)} at line {line}, column {number}, where the name of a column belongs.",
                 "Begin the list with a line of column names, such as: id,ra,dec",
             )
 
@@ -257,6 +257,7 @@ def _json_objects(content: list[Any]) -> TextTable:
             problems[at] = "It is not an object."
             continue
         for name, value in row:
+            name = name.strip().lower()
             column = columns.get(name)
             if column is None:
                 column = columns[name] = [None] * len(content)
