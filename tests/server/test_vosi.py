@@ -10,7 +10,8 @@ from lxml import etree
 from vo_models.vosi.availability import Availability
 from vo_models.vosi.capabilities import VOSICapabilities
 
-from sodalake.server.soda import FORMATS, PARAMETERS
+from sodalake.server.soda import SYNC
+from sodalake.server.sodajobs import ASYNC
 from sodalake.server.vosi import availability, capabilities
 
 BASE = "https://alerts.example.org/lake"
@@ -20,7 +21,7 @@ XSI = "{http://www.w3.org/2001/XMLSchema-instance}type"
 
 @pytest.fixture(scope="module")
 def document() -> bytes:
-    return capabilities(BASE, PARAMETERS, [form.mimes[0] for form in FORMATS])
+    return capabilities(BASE, (SYNC, ASYNC))
 
 
 def test_capabilities_are_read_by_vo_models(document: bytes) -> None:
@@ -30,7 +31,10 @@ def test_capabilities_are_read_by_vo_models(document: bytes) -> None:
         "ivo://ivoa.net/std/VOSI#capabilities",
         "ivo://ivoa.net/std/VOSI#availability",
         "ivo://ivoa.net/std/SODA#sync-1.0",
+        "ivo://ivoa.net/std/SODA#async-1.0",
     }
+    jobs = found["ivo://ivoa.net/std/SODA#async-1.0"].interface[0]
+    assert str(jobs.access_url[0].value) == f"{BASE}/soda/async"
     soda = found["ivo://ivoa.net/std/SODA#sync-1.0"].interface[0]
     assert (soda.role, soda.version, soda.type) == ("std", "1.0", "vs:ParamHTTP")
     assert str(soda.access_url[0].value) == f"{BASE}/soda/sync"

@@ -11,6 +11,7 @@ from sodalake.server.estimating import EstimateHandler
 from sodalake.server.jobs import routes as job_routes
 from sodalake.server.portal import routes as portal_routes
 from sodalake.server.service import Service
+from sodalake.server.sodajobs import ASYNC
 from sodalake.server.vosi import AvailabilityHandler, CapabilitiesHandler, HealthHandler
 
 __all__ = ["routes"]
@@ -20,14 +21,13 @@ def routes(service: Service) -> list[Any]:
     """Return the routes of `service`, below its prefix; the order is that of their use."""
     prefix = re.escape(service.settings.prefix)
     given = {"service": service}
-    declared = {"parameters": soda.PARAMETERS, "formats": [form.mimes[0] for form in soda.FORMATS]}
     return [
         (prefix + r"/soda/sync", soda.SyncHandler, given),
         *job_routes(service, service.soda_jobs),
         (prefix + r"/soda/estimate", EstimateHandler, given | {"room": service.soda_jobs}),
         (prefix + r"/api/v1/cutouts", CutoutsHandler, given),
         (prefix + r"/([A-Za-z0-9_.-]+)/api/v1/cutouts", CutoutsHandler, given),
-        (prefix + r"/soda/capabilities", CapabilitiesHandler, given | declared),
+        (prefix + r"/soda/capabilities", CapabilitiesHandler, given | {"modes": (soda.SYNC, ASYNC)}),
         (prefix + r"/soda/availability", AvailabilityHandler, given),
         (prefix + r"/healthz", HealthHandler, given),
         *portal_routes(service),

@@ -24,7 +24,7 @@ from sodalake.server.negotiation import accepts_gzip
 from sodalake.server.plans import Plan, alert_id, kinds_of, picture
 from sodalake.server.stamps import StampHandler
 from sodalake.server.urls import parse_did
-from sodalake.server.vosi import InputParameter
+from sodalake.server.vosi import InputParameter, Mode
 from sodalake.sodacut import (
     ArrowStamps,
     FitsStamp,
@@ -35,7 +35,7 @@ from sodalake.sodacut import (
     parse_pos,
 )
 
-__all__ = ["FORMATS", "PARAMETERS", "SyncHandler", "Wanted", "plan", "product"]
+__all__ = ["FORMATS", "PARAMETERS", "SYNC", "SyncHandler", "Wanted", "plan", "product"]
 
 FORMATS: Final = (
     Format("fits", ("application/fits", "image/fits")),
@@ -86,6 +86,15 @@ PARAMETERS: Final = (
     InputParameter(
         "SCALE", "For png: screen pixels a pixel.", datatype="double", arraysize="", standard=False
     ),
+)
+
+SYNC: Final = Mode(
+    "ivo://ivoa.net/std/SODA#sync-1.0",
+    "/soda/sync",
+    "Stamps of alerts: as stored, cut to a region, as a picture, as arrays.",
+    ("GET", "POST"),
+    [form.mimes[0] for form in FORMATS],
+    PARAMETERS,
 )
 
 _ASYNC: Final = "Send it as a job, to /soda/async: it takes several values, lists, and its time."

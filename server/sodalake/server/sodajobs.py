@@ -11,7 +11,7 @@ Nothing here runs on a worker: what does is in `sodacut.jobs.onworker`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product as combinations_of
 from typing import Any, Final, Literal
@@ -24,8 +24,9 @@ from sodalake.server.config import Jobs
 from sodalake.server.dali import Parameters, clip
 from sodalake.server.errors import BadParameter
 from sodalake.server.forecasts import Sketch
-from sodalake.server.soda import PARAMETERS, plan, product
+from sodalake.server.soda import PARAMETERS, SYNC, plan, product
 from sodalake.server.urls import parse_did
+from sodalake.server.vosi import InputParameter, Mode
 from sodalake.sodacut import ArrowStamps
 from sodalake.sodacut.jobs import (
     MANIFEST_TYPES,
@@ -55,7 +56,7 @@ from sodalake.uws.errors import BadJob
 from sodalake.uws.jobs import Job, Parameter, Result, Segment, UnitRecord
 from sodalake.uws.kinds import Document, Plan, Planning, ResultStore, Unit
 
-__all__ = ["Asked", "Container", "SodaKind", "asked", "list_of", "sketch"]
+__all__ = ["ASYNC", "Asked", "Container", "SodaKind", "asked", "list_of", "sketch"]
 
 Container = Literal["each", "zip", "arrow", "parquet", "folder"]
 """How the results come: each by itself (combinations); or what a list gets."""
@@ -69,6 +70,37 @@ _CONTAINERS: Final[Mapping[str, Container]] = {
     PARQUET: "parquet",
 }
 _NAMES: Final = {"zip": "stamps.zip", "arrow": "stamps.arrows", "parquet": "stamps.parquet"}
+ASYNC: Final = Mode(
+    "ivo://ivoa.net/std/SODA#async-1.0",
+    "/soda/async",
+    "Stamps of many alerts as a job: ID, regions and KIND may come several times, or a list is uploaded.",
+    ("POST",),
+    (*SYNC.formats, "application/zip", PARQUET),
+    (
+        *(replace(one, required=False) for one in PARAMETERS if one.name != "RESPONSEFORMAT"),
+        InputParameter(
+            "RESPONSEFORMAT", "As for sync; of a list also zip (default), arrow and parquet: one for all."
+        ),
+        InputParameter(
+            "UPLOAD", "NAME,param:PART: a list of targets as CSV, TSV, JSON or VOTable in the same request."
+        ),
+        InputParameter("SURVEY", "Of a list: survey of rows that do not say.", standard=False),
+        InputParameter(
+            "RADIUS",
+            "Of a list: how near to a position its newest alert has to be.",
+            datatype="double",
+            arraysize="",
+            unit="deg",
+            standard=False,
+        ),
+        InputParameter(
+            "FOLDER", "Of a list: folder of the user's own to write the files to.", standard=False
+        ),
+        InputParameter("NOTIFY", "Whether the end of the job is mailed to its owner.", standard=False),
+        InputParameter("RUNID", "The client's own name for the job."),
+    ),
+)
+
 _LITERAL: Final = (
     4096  # bytes; what is longer becomes an object of the results, not a value in the store of jobs
 )

@@ -25,6 +25,7 @@ __all__ = [
     "CapabilitiesHandler",
     "HealthHandler",
     "InputParameter",
+    "Mode",
     "availability",
     "capabilities",
 ]
@@ -67,35 +68,60 @@ class InputParameter:
     standard: bool = True
 
 
-def capabilities(base: str, parameters: Sequence[InputParameter], formats: Sequence[str]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """One way to use the service, as it is declared.
+
+    Attributes
+    ----------
+    standard
+        The standard's identifier.
+    path
+        Where, below the service's root.
+    description
+        What it does.
+    methods
+        The HTTP methods that take the parameters.
+    formats
+        MIME types it answers with; the first is the default.
+    parameters
+        What it takes.
+    """
+
+    standard: str
+    path: str
+    description: str
+    methods: Sequence[str]
+    formats: Sequence[str]
+    parameters: Sequence[InputParameter]
+
+
+def capabilities(base: str, modes: Sequence[Mode]) -> bytes:
     """Return the document of ``/soda/capabilities``.
 
     Parameters
     ----------
     base
         URL of the service's root, without a slash at its end.
-    parameters
-        What ``/soda/sync`` takes.
-    formats
-        MIME types it answers with; the first is the default.
+    modes
+        What the service does.
     """
     root = etree.Element(
         f"{{{_VOSI_C}}}capabilities", nsmap={"vosi": _VOSI_C, "vr": _VR, "vs": _VS, "xsi": _XSI}
     )
     for name in ("capabilities", "availability"):
         _interface(_capability(root, f"ivo://ivoa.net/std/VOSI#{name}"), f"{base}/soda/{name}")
-    soda = _capability(root, "ivo://ivoa.net/std/SODA#sync-1.0")
-    etree.SubElement(soda, "description").text = (
-        "Stamps of alerts: as stored, cut to a region, as a picture, as arrays. Also answers with "
-        + ", ".join(formats[1:])
-        + "."
-    )
-    interface = _interface(soda, f"{base}/soda/sync", standard=True)
-    for method in ("GET", "POST"):
-        etree.SubElement(interface, "queryType").text = method
-    etree.SubElement(interface, "resultType").text = formats[0]
-    for parameter in parameters:
-        _parameter(interface, parameter)
+    for mode in modes:
+        capability = _capability(root, mode.standard)
+        etree.SubElement(
+            capability, "description"
+        ).text = f"{mode.description} Answers with {', '.join(mode.formats)}."
+        interface = _interface(capability, f"{base}{mode.path}", standard=True)
+        for method in mode.methods:
+            etree.SubElement(interface, "queryType").text = method
+        etree.SubElement(interface, "resultType").text = mode.formats[0]
+        for parameter in mode.parameters:
+            _parameter(interface, parameter)
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
@@ -164,13 +190,10 @@ class CapabilitiesHandler(Handler):
 
     works_while_draining = True
 
-    def initialize(
-        self, service: Service, parameters: Sequence[InputParameter] = (), formats: Sequence[str] = ()
-    ) -> None:
+    def initialize(self, service: Service, modes: Sequence[Mode] = ()) -> None:
         """Take what the routes give: what to declare."""
         super().initialize(service)
-        self._parameters = parameters
-        self._formats = formats
+        self._modes = modes
 
     def get(self) -> None:
         """Answer with the document; it changes with the configuration only, so with the start of the service.
@@ -183,7 +206,7 @@ class CapabilitiesHandler(Handler):
             "Vary", "Authorization"
         )  # X-VO-Authenticated: clients see here whether they are known
         self.challenge()
-        self.finish(capabilities(self.base_url(), self._parameters, self._formats))
+        self.finish(capabilities(self.base_url(), self._modes))
 
     head = get
 
