@@ -209,6 +209,8 @@ class JobServer:
         self.folder = folder
         self.results = ResultFolder(str(folder / "results"))
         self.limits = options.pop("limits", JobLimits())
+        if "sizes" in options:
+            options["limits"] = options.pop("sizes")
         self.settings = Settings(
             lake=str(folder / "lake"),
             identity=Identity.model_validate({"key": "k" * 40}),

@@ -35,6 +35,7 @@ _log = structlog.get_logger("sodalake.jobs")
 
 T = TypeVar("T")
 
+_CLOSE_SECONDS = 5.0
 _CHANGEABLE = frozenset(Phase) - FINAL
 
 
@@ -351,12 +352,15 @@ class JobRoom:
         if not task.cancelled():
             task.exception()  # who waited has it; where nobody does any more it is nobody's
 
+    async def settled(self) -> None:
+        """Return when what is under way is done."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def close(self) -> None:
-        """Let go of those who wait, and end what is under way."""
+        """Let go of those who wait, and give what is under way some seconds to be done."""
         self.waiting.release()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5):
-                await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.wait_for(self.settled(), _CLOSE_SECONDS)
 
 
 def require_pending(job: Job) -> None:
