@@ -35,6 +35,7 @@ def test_capabilities_are_read_by_vo_models(document: bytes) -> None:
     }
     jobs = found["ivo://ivoa.net/std/SODA#async-1.0"].interface[0]
     assert str(jobs.access_url[0].value) == f"{BASE}/soda/async"
+    assert jobs.access_url[0].use == "base"
     soda = found["ivo://ivoa.net/std/SODA#sync-1.0"].interface[0]
     assert (soda.role, soda.version, soda.type) == ("std", "1.0", "vs:ParamHTTP")
     assert str(soda.access_url[0].value) == f"{BASE}/soda/sync"

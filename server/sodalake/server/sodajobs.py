@@ -99,6 +99,7 @@ ASYNC: Final = Mode(
         InputParameter("NOTIFY", "Whether the end of the job is mailed to its owner.", standard=False),
         InputParameter("RUNID", "The client's own name for the job."),
     ),
+    use="base",
 )
 
 _LITERAL: Final = (

@@ -86,6 +86,8 @@ class Mode:
         MIME types it answers with; the first is the default.
     parameters
         What it takes.
+    use
+        ``full``, or ``base`` where clients ask below the path: their credentials are for all of it then.
     """
 
     standard: str
@@ -94,6 +96,7 @@ class Mode:
     methods: Sequence[str]
     formats: Sequence[str]
     parameters: Sequence[InputParameter]
+    use: str = "full"
 
 
 def capabilities(base: str, modes: Sequence[Mode]) -> bytes:
@@ -116,7 +119,7 @@ def capabilities(base: str, modes: Sequence[Mode]) -> bytes:
         etree.SubElement(
             capability, "description"
         ).text = f"{mode.description} Answers with {', '.join(mode.formats)}."
-        interface = _interface(capability, f"{base}{mode.path}", standard=True)
+        interface = _interface(capability, f"{base}{mode.path}", standard=True, use=mode.use)
         for method in mode.methods:
             etree.SubElement(interface, "queryType").text = method
         etree.SubElement(interface, "resultType").text = mode.formats[0]
@@ -129,12 +132,14 @@ def _capability(root: etree._Element, standard: str) -> etree._Element:
     return etree.SubElement(root, "capability", standardID=standard)
 
 
-def _interface(capability: etree._Element, url: str, *, standard: bool = False) -> etree._Element:
+def _interface(
+    capability: etree._Element, url: str, *, standard: bool = False, use: str = "full"
+) -> etree._Element:
     attributes = {_TYPE: "vs:ParamHTTP", "version": "1.0"}
     if standard:
         attributes["role"] = "std"
     interface = etree.SubElement(capability, "interface", attributes)
-    etree.SubElement(interface, "accessURL", use="full").text = url
+    etree.SubElement(interface, "accessURL", use=use).text = url
     if standard:  # the VOSI documents are for everybody
         for method in SECURITY_METHODS:
             etree.SubElement(interface, "securityMethod", {"standardID": method} if method else {})
