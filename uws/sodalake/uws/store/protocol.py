@@ -1,7 +1,8 @@
 """What a store of jobs can do; the store is the truth, and everything else is made from it again.
 
-Every method is one transaction. A change of phase goes through `phases.transition`; whoever waits for a job
-(`events`) is woken once the change is committed, in this process and, on PostgreSQL, in every other server's.
+Every method is one transaction, and raises `StoreUnavailable` where the data base does not answer. A change of phase
+goes through `phases.transition`; whoever waits for a job (`events`) is woken once the change is committed, in this
+process and, on PostgreSQL, in every other server's.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class JobStore(Protocol):
     # -- clients
 
     async def create(self, new: NewJob) -> Job:
-        """Store a job, PENDING or (`new.run`) QUEUED."""
+        """Store a job, PENDING or (`new.run`) QUEUED. `BadJob`: its id is taken, or a text cannot be kept."""
 
     async def get(self, job_id: str) -> Job:
         """Return a job; `NoSuchJob`."""
@@ -132,19 +133,22 @@ class JobStore(Protocol):
         """Return the ids of EXECUTING jobs whose runner is gone."""
 
     async def request_abort(self, job_id: str) -> None:
-        """Ask the runner of a job, in whichever server, to end it."""
+        """Ask the runner of a job, in whichever server, to end it: what waits for the runner's name wakes there."""
 
     async def abort_requests(self) -> list[str]:
         """Return this runner's jobs that are to be ended."""
 
     async def set_plan(self, job_id: str, plan: bytes, shape: str, progress: Progress) -> None:
-        """Keep the plan of an executing job."""
+        """Keep the plan of an executing job; `IllegalTransition` where it is not."""
 
     async def plan(self, job_id: str) -> bytes | None:
         """Return the plan that was kept."""
 
     async def record(self, job_id: str, units: Sequence[UnitRecord]) -> list[int]:
-        """Record finished units and the job's progress; return the numbers that were not recorded before."""
+        """Record finished units and the job's progress; return the numbers that were not recorded before.
+
+        A job that is not EXECUTING (any more) records nothing.
+        """
 
     async def units(self, job_id: str) -> list[UnitRecord]:
         """Return the finished units, by number."""
@@ -170,7 +174,7 @@ class JobStore(Protocol):
         """Forget jobs that were archived before a time; return how many."""
 
     async def due_mails(self, limit: int = 50) -> list[Job]:
-        """Return ended jobs whose owner is to be told."""
+        """Return ended jobs whose owner is to be told, and keep them from other servers while this one lives."""
 
     async def mail_done(self, job_id: str, error: str | None = None) -> None:
         """Note that the owner was told, or that it failed for good."""
