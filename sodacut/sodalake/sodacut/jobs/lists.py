@@ -164,7 +164,7 @@ def _csv(text: str, form: Format) -> TextTable:
     line = 1
     try:
         for row in reader:
-            if any(row) and any(cell.strip() for cell in row):
+            if row and (row[0].strip() or any(map(str.strip, row))):
                 if names is None:
                     names = row
                     _check_head(names, line)
@@ -177,7 +177,8 @@ def _csv(text: str, form: Format) -> TextTable:
             f"The list cannot be read as CSV at line {reader.line_num}: {error}.",
             "Put values with commas, quotes or line breaks in double quotes, and double the quotes inside.",
         ) from None
-    assert names is not None, "a body with more than blanks has a first row"
+    if names is None:
+        raise BadTargets("The list names no column.", "Its first line must name the columns.")
     problems = {
         at: f"It has {len(row)} cells where the first line names {len(names)} columns."
         for at, row in enumerate(rows)

@@ -12,8 +12,7 @@ votable    VOTable 1.4 TABLEDATA; FIELD ID is its name; QUERY_STATUS OK before t
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,13 +20,16 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic_core import to_json
 
 from sodalake.sodacut.jobs.reports import ENTRIES, UnitReport
 
 __all__ = [
     "COLUMNS", "MANIFEST_TYPES", "manifest_csv", "manifest_json", "manifest_table", "manifest_votable", "manifests",
 ]  # fmt: skip
+
+
+_NOT_PLAIN = '[\\x00-\\x1f"\\\\]'
+_NOT_XML = "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x{fffe}\\x{ffff}]"  # characters that XML 1.0 does not have
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ COLUMNS: Final = (
     Column("survey", "char", "meta.dataset", "Survey of the alert."),
     Column("alert", "char", "meta.id;obs", "Id of the alert."),
     Column("object", "char", "meta.id;src", "Id of the alert's object."),
-    Column("file", "char", "meta.file", "Name of the result in its container."),
+    Column("file", "char", "meta.id;meta.file", "Name of the result in its container."),
     Column("url", "char", "meta.ref.url", "Where the result is."),
     Column(
         "bytes", "long", "phys.size;meta.file", "Length of the result (of its pixels, in a table).", "byte"
@@ -116,19 +118,39 @@ def manifests(table: Any) -> dict[str, bytes]:
 
 def manifest_csv(table: Any) -> bytes:
     """The manifest as CSV (RFC 4180)."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(table.column_names)
-    writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    return text.getvalue().encode()
+    columns = []
+    for column in table.columns:
+        text = _texts(column)
+        if pa.types.is_string(column.type):
+            quoted = pc.binary_join_element_wise('"', pc.replace_substring(text, '"', '""'), '"', "")
+            text = pc.if_else(pc.match_substring_regex(text, '[",\\r\\n]'), quoted, text)
+        columns.append(text)
+    lines = pc.binary_join_element_wise(*columns, ",").to_pylist()
+    return "\r\n".join([",".join(table.column_names), *lines, ""]).encode()
 
 
 def manifest_json(table: Any) -> bytes:
     """The manifest as a JSON list of objects."""
-    names = table.column_names
-    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
-    lines = [to_json(dict(zip(names, row, strict=True)), inf_nan_mode="null") for row in rows]
-    return b"[\n" + b",\n".join(lines) + b"\n]\n"
+    members: list[Any] = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        members += [f'{", " if members else "{"}"{name}": ', _json_values(column)]
+    lines = pc.binary_join_element_wise(*members, "}", "").to_pylist() if table.num_rows else []
+    return ("[\n" + ",\n".join(lines) + "\n]\n").encode()
+
+
+def _json_values(column: Any) -> Any:
+    """Return a column as JSON, null where there is no value or none that JSON has."""
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_finite(column), column, None)
+    if not pa.types.is_string(column.type):
+        return pc.fill_null(pc.cast(column, pa.string()), "null")
+    if pc.any(pc.match_substring_regex(column, _NOT_PLAIN)).as_py():
+        # Escaped one by one: the few columns that hold such characters are the users' own.
+        texts = [
+            None if text is None else json.dumps(text, ensure_ascii=False) for text in column.to_pylist()
+        ]
+        return pc.fill_null(pa.array(texts, pa.string()), "null")
+    return pc.fill_null(pc.binary_join_element_wise('"', column, '"', ""), "null")
 
 
 def manifest_votable(table: Any) -> bytes:
@@ -157,12 +179,16 @@ def _field(column: Column) -> str:
     )
 
 
+def _texts(column: Any) -> Any:
+    """Return a column as text, empty where it is null."""
+    return pc.fill_null(pc.cast(column, pa.string()), "")
+
+
 def _cells(column: Any) -> Any:
     """Return a column as text for XML, empty where it is null."""
+    text = _texts(column)
     if not pa.types.is_string(column.type):
-        return pc.fill_null(pc.cast(column, pa.string()), "")
-    text = pc.fill_null(column, "")
-    for mark, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        return text
+    for mark, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;")):
         text = pc.replace_substring(text, mark, entity)
-    # Characters that XML 1.0 does not have.
-    return pc.replace_substring_regex(text, "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f]", "�")
+    return pc.replace_substring_regex(text, _NOT_XML, "\ufffd")

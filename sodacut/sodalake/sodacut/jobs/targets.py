@@ -426,10 +426,11 @@ class _Reading:
     def _complete(self, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> None:
         """See that every row without an alert has a position, and the survey to look in."""
         only = self._only_survey()
+        nowhere = np.isnan(lon + lat).tolist()
         for row, alert in enumerate(self.alerts):
             if alert is not None or row in self.problems:
                 continue
-            if np.isnan(lon[row]) or np.isnan(lat[row]):
+            if nowhere[row]:
                 self.wrong(row, "it names no alert and no position.")
                 continue
             if self.surveys[row] is None:
