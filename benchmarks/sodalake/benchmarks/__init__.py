@@ -2,11 +2,12 @@
 
 ============ =======================================================================================
 `stamps`     the bench of stamps: what is asked of sodalake, row by row
+`jobs`       the bench of jobs: `jobmeasures`, `jobwork` and `jobkills` have its rows
 `archive`    archives like Fink's to measure on (`identities`, `renewal`, `sources`)
 `sites`      where a lake lives while it is measured: local files and LMDB, or HDFS and HBase
-`serving`    our service, running in processes of its own
+`serving`    our service, running in processes of its own; `supervised`: in pieces that are killed
 `seeds`      the seeds' way, as its users meet it
-`load`       the load generator
+`load`       the load generator; `uwsclient`: a client of jobs
 `report`     figures, marks, and the machine they were measured on
 ============ =======================================================================================
 """

@@ -4,45 +4,83 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from sodalake.benchmarks.report import Report
 
 __all__ = ["COMMANDS"]
 
 _ROWS = ("ingest", "one", "object", "bytes", "bulk", "crowd", "growth")
+_JOB_ROWS = ("trivial", "waking", "submissions", "lists", "bulk", "beside", "abort", "kills", "estimates")
 _WIDTH = 160  # of a table that goes to a file
 
 
+_Command = Callable[..., None]
+
+
+def _options(rows: tuple[str, ...]) -> Callable[[_Command], _Command]:
+    """Return what adds the options that all benches have."""
+    options = [
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option(
+            "--quick",
+            is_flag=True,
+            help="A small archive and few requests: shows that it runs, measures little.",
+        ),
+        click.option(
+            "--only",
+            multiple=True,
+            type=click.Choice(rows),
+            help="Measure this row; may be repeated.  [default: all]",
+        ),
+        click.option(
+            "--where",
+            type=click.Choice(["embedded", "cluster", "both"]),
+            default="both",
+            show_default=True,
+            help="Local files and LMDB, or HDFS and HBase.",
+        ),
+        click.option(
+            "--lake-cluster",
+            "folder",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Folder of the cluster to use.  [default: the user's own; started and stopped if it is not running]",
+        ),
+        click.option(
+            "--cache",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Where made archives are kept.  [default: ~/.cache/sodalake/bench]",
+        ),
+    ]
+
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _places(where: str) -> tuple[str, ...]:
+    return ("embedded", "cluster") if where == "both" else (where,)
+
+
+def _show(report: Report, as_json: bool) -> None:
+    from rich.console import Console
+
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=1))
+    else:
+        report.show(Console(width=None if sys.stdout.isatty() else _WIDTH))
+
+
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "--quick", is_flag=True, help="A small archive and few requests: shows that it runs, measures little."
-)
-@click.option(
-    "--only",
-    multiple=True,
-    type=click.Choice(_ROWS),
-    help="Measure this row; may be repeated.  [default: all]",
-)
-@click.option(
-    "--where",
-    type=click.Choice(["embedded", "cluster", "both"]),
-    default="both",
-    show_default=True,
-    help="Local files and LMDB, or HDFS and HBase.",
-)
-@click.option(
-    "--lake-cluster",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the cluster to use.  [default: the user's own; started and stopped if it is not running]",
-)
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where made archives are kept.  [default: ~/.cache/sodalake/bench]",
-)
+@_options(_ROWS)
 def stamps(
     as_json: bool, quick: bool, only: tuple[str, ...], where: str, folder: Path | None, cache: Path | None
 ) -> None:
@@ -56,20 +94,41 @@ def stamps(
 
     from sodalake.benchmarks.stamps import FULL, QUICK, run
 
-    said = Console(stderr=True)
     report = run(
         QUICK if quick else FULL,
         rows=only or _ROWS,
-        where=("embedded", "cluster") if where == "both" else (where,),
+        where=_places(where),
         cluster_folder=folder,
         cache=cache,
-        console=said,
+        console=Console(stderr=True),
     )
-    if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=1))
-    else:
-        report.show(Console(width=None if sys.stdout.isatty() else _WIDTH))
+    _show(report, as_json)
 
 
-COMMANDS: dict[str, click.Command] = {"stamps": stamps}
+@click.command()
+@_options(_JOB_ROWS)
+def jobs(
+    as_json: bool, quick: bool, only: tuple[str, ...], where: str, folder: Path | None, cache: Path | None
+) -> None:
+    """Jobs: latencies, submissions, bulk work, and what kill -9 does to them.
+
+    On the archive of the bench of stamps. Processes of the service are killed again and again; nothing else is. Takes a
+    quarter of an hour a place; needs two idle cores to mean much.
+    """
+    from rich.console import Console
+
+    from sodalake.benchmarks.jobs import FULL, QUICK, run
+
+    report = run(
+        QUICK if quick else FULL,
+        rows=only or _JOB_ROWS,
+        where=_places(where),
+        cluster_folder=folder,
+        cache=cache,
+        console=Console(stderr=True),
+    )
+    _show(report, as_json)
+
+
+COMMANDS: dict[str, click.Command] = {"stamps": stamps, "jobs": jobs}
 """Name → command."""

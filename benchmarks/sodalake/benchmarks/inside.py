@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from statistics import median
 from typing import Any
@@ -24,7 +26,7 @@ from .archive import Recipe
 from .report import Figure
 from .stage import Ingested, MadeLake, Stage
 
-__all__ = ["bulk", "bytes_read", "ingest_speed"]
+__all__ = ["bulk", "bulk_workers", "bytes_read", "ingest_speed", "run_bulk"]
 
 _WORKERS = 2
 _SAMPLE = 300
@@ -34,6 +36,23 @@ _TAGS = (
 _MOST = 132_000
 _cluster: Any = LocalCluster  # Dask has no types
 _client: Any = Client
+
+
+@contextmanager
+def bulk_workers() -> Iterator[Any]:
+    """Yield a Dask client of two worker processes, with nothing between it and them."""
+    with (
+        _cluster(
+            n_workers=_WORKERS,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.ERROR,
+            memory_limit=0,
+        ) as cluster,
+        _client(cluster) as client,
+    ):
+        yield client
 
 
 def ingest_speed(stage: Stage) -> list[Figure]:
@@ -176,22 +195,12 @@ def bulk(stage: Stage) -> list[Figure]:
     megabytes = sum(lake.archive.sizes[:files]) / 1e6
     kinds = ("science", "template", "difference")
     figures = []
-    with (
-        _cluster(
-            n_workers=_WORKERS,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.ERROR,
-            memory_limit=0,
-        ) as cluster,
-        _client(cluster) as client,
-    ):
+    with bulk_workers() as client:
         for wanted, name in ((kinds[:1], "one of each alert"), (kinds, "three of each alert")):
             alerts = min(scale.bulk_stamps // len(wanted), files * lake.identities.rows)
-            runs = [
-                _run_bulk(stage, client, wanted, alerts, files, turn) for turn in range(scale.rounds + 1)
-            ][1:]
+            runs = [run_bulk(stage, client, wanted, alerts, files, turn) for turn in range(scale.rounds + 1)][
+                1:
+            ]
             rates = [stamps / seconds for stamps, seconds, _ in runs]
             gathered = [stamps / (seconds + gathering) for stamps, seconds, gathering in runs]
             figures.append(
@@ -209,7 +218,7 @@ def bulk(stage: Stage) -> list[Figure]:
     return figures
 
 
-def _run_bulk(
+def run_bulk(
     stage: Stage, client: Any, kinds: tuple[str, ...], alerts: int, files: int, turn: int
 ) -> tuple[int, float, float]:
     """Return decoded stamps, seconds until they are on the workers, and seconds to gather them here."""

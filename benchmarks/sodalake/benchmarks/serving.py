@@ -7,14 +7,23 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from types import TracebackType
 from typing import IO
 from urllib.parse import urlsplit
 
-__all__ = ["Served"]
+__all__ = ["COMMAND", "Served", "environment_of"]
 
-_COMMAND = "from sodalake.server.cli import main; main()"
+COMMAND = (sys.executable, "-c", "from sodalake.server.cli import main; main()")
+"""`sodalake`, by this interpreter."""
+
 _PATIENCE = 120.0  # seconds to get ready: workers are started, and the machine may be busy
+
+
+def environment_of(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a service: what the caller's sets for the service is not what is measured."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("SODALAKE_")}
+    return {**own, **settings}
 
 
 class Served:
@@ -24,6 +33,8 @@ class Served:
     ----------
     lake_url
         The lake.
+    settings
+        Environment of the service, ``SODALAKE_…``; nothing else of ours is passed on.
 
     Attributes
     ----------
@@ -31,18 +42,18 @@ class Served:
         Host and port.
     """
 
-    def __init__(self, lake_url: str) -> None:
+    def __init__(self, lake_url: str, settings: Mapping[str, str] | None = None) -> None:
         self._lake_url = lake_url
+        self._settings = dict(settings or {})
         self.address: tuple[str, int] = ("", 0)
         self._process: subprocess.Popen[str] | None = None
         self._log: IO[bytes] | None = None
 
     def __enter__(self) -> Served:
-        # What the caller's environment sets for the service is not what is measured.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SODALAKE_")}
+        environment = environment_of(self._settings)
         self._log = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _COMMAND, "serve", "--lake", self._lake_url, "--port", "0"],
+            [*COMMAND, "serve", "--lake", self._lake_url, "--port", "0"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._log,

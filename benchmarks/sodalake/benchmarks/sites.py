@@ -21,7 +21,7 @@ from sodalake.lake.rows import open_rows
 
 from .archive import Archive
 
-__all__ = ["LakePlace", "Site", "cluster_site", "embedded_site"]
+__all__ = ["LakePlace", "Site", "cluster_site", "embedded_site", "open_site"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,19 @@ def _copying(path: Path) -> Callable[[object], None]:
             shutil.copyfileobj(source, sink, 4 << 20)  # type: ignore[arg-type]
 
     return copy
+
+
+def open_site(
+    place: str, cluster_folder: Path | None, say: Callable[[str], object]
+) -> contextlib.AbstractContextManager[Site]:
+    """Return the site called ``embedded`` or ``cluster``; see `embedded_site` and `cluster_site`."""
+    if place == "embedded":
+        return embedded_site()
+
+    def notice(what: str) -> None:
+        say(f"cluster: waiting for {what}")
+
+    return cluster_site(cluster_folder, notice)
 
 
 @contextlib.contextmanager

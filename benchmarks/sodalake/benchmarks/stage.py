@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +132,7 @@ class Stage:
         self._say = say
         self._close = contextlib.ExitStack()
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -160,6 +162,8 @@ class Stage:
         """
         archive, urls = self.archive(recipe)
         place = self.site.place(name)
+        # Imported before anything is timed, as all libraries are: it takes a second of a process's life.
+        importlib.import_module("cdshealpix.nested")
         # The tables are made first: that costs HBase seconds, once in a lake's life.
         lake = Lake.create(place.url, rows=place.rows, surveys=[recipe.survey])
         lake.close()

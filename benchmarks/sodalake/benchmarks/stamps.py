@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from sodalake.lake.errors import ConfigurationError, Unavailable
 from .inside import bulk, bytes_read, ingest_speed
 from .measures import crowd, growth, one, whole_object
 from .report import Figure, Machine, Report
-from .sites import Site, cluster_site, embedded_site
+from .sites import open_site
 from .stage import Scale, Stage
 
 __all__ = ["FULL", "QUICK", "ROWS", "run"]
@@ -84,7 +84,7 @@ def run(
     for place in where:
         with ExitStack() as close:
             try:
-                site = close.enter_context(_site(place, cluster_folder, said))
+                site = close.enter_context(open_site(place, cluster_folder, said.print))
             except (ConfigurationError, Unavailable) as error:
                 report.left_out[place] = str(error)
                 continue
@@ -95,12 +95,6 @@ def run(
                     report.figures += measure(stage)
     report.machine.load_after = os.getloadavg()
     return report
-
-
-def _site(place: str, cluster_folder: Path | None, said: Console) -> AbstractContextManager[Site]:
-    if place == "embedded":
-        return embedded_site()
-    return cluster_site(cluster_folder, lambda what: said.print(f"cluster: waiting for {what}"))
 
 
 def _teller(said: Console, place: str) -> Callable[[str], None]:
