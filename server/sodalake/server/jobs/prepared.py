@@ -47,7 +47,7 @@ class Prepared:
 
     def document(self, job: Job, url: str) -> bytes:
         """Return the document of a job, whose address is `url`."""
-        # The version counts what happens to a job; progress may come without.
+        # The version counts what happens to a job; progress and quote may come without.
         key = (url, job.version, job.phase, job.progress, job.quote)
         made = self._documents.get(key)
         if made is None:
