@@ -10,7 +10,9 @@ Nothing here runs on a worker: what does is in `sodacut.jobs.onworker`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product as combinations_of
@@ -105,6 +107,8 @@ ASYNC: Final = Mode(
 _LITERAL: Final = (
     4096  # bytes; what is longer becomes an object of the results, not a value in the store of jobs
 )
+_LEAST_UNIT: Final = 64  # targets; smaller work is one unit
+_ROUNDS: Final = 4
 _CHUNK: Final = 1250  # targets asked of the index at once, by one worker
 _OF_ROWS: Final = tuple(one.name for one in PARAMETERS if one.name not in ("ID", "RESPONSEFORMAT"))
 _BYTES_A_ROW: Final = 24  # of a list with an id of its own and an alert's
@@ -420,11 +424,14 @@ class SodaWork:
     def plan(self, planning: Planning) -> Plan:
         """Ask the index where the stamps are, on the workers, and cut units of neighbours."""
         work = self.asked.work
-        if len(work) <= self.unit:
+        if len(work) <= min(self.unit, _LEAST_UNIT):
             return Plan([Unit(work, len(work))])
         questions = work.chunks(_CHUNK)
         resolved = planning.map(partial(resolve_here, self.lake_url), questions)
-        return Plan([Unit(one, len(one)) for one in units(work, resolved, self.unit)])
+        # Some units for each place, so that the last to end leave none idle for long; few enough that what a unit
+        # costs besides its targets (a task, a file) is small.
+        each = min(self.unit, max(_LEAST_UNIT, math.ceil(len(work) / (_ROUNDS * planning.width))))
+        return Plan([Unit(one, len(one)) for one in units(work, resolved, each)])
 
     def lost(self, unit: Unit, number: int, message: str) -> UnitRecord:
         """Let the manifest tell of a unit that failed for good."""
@@ -473,12 +480,13 @@ class _Finishing:
             container=_NAMES[container] if table else "",
         )
         written = manifests(manifest)
-        found = [
-            Result(name, MANIFEST_TYPES[name], (self._object(name, body),), name)
-            for name, body in written.items()
-        ]
+        objects = dict(written)
         if not table:
-            self._object("locator", locator(self._reports, len(self._asked.work)))
+            objects["locator"] = locator(self._reports, len(self._asked.work))
+        # Side by side: a file on HDFS is mostly waiting.
+        with ThreadPoolExecutor(len(objects)) as pool:
+            segments = dict(zip(objects, pool.map(self._object, objects, objects.values()), strict=True))
+        found = [Result(name, MANIFEST_TYPES[name], (segments[name],), name) for name in written]
         if container == "each":
             return found + self._each()
         if container == "folder":

@@ -4,7 +4,7 @@ Two lanes that share nothing but the machine. A worker belongs to the fast lane 
 `sodalake-fast`, to the batch lane (jobs) when it offers `sodalake-batch`. In production, beside the DataNodes::
 
     dask worker tcp://SCHEDULER:8786 --nthreads 1 --resources "sodalake-fast=1" --memory-limit 0
-    dask worker tcp://SCHEDULER:8786 --nthreads 1 --resources "sodalake-batch=1" --memory-limit 0
+    dask worker tcp://SCHEDULER:8786 --nthreads 2 --resources "sodalake-batch=2" --memory-limit 0
 
 A scheduler that is restarted takes its workers with it (they end, and their supervisor starts them again); a
 Dask client finds a scheduler that comes back soon, and is closed for good when it does not. `Workers` then makes
@@ -34,6 +34,7 @@ BATCH: Final = "sodalake-batch"
 _log = structlog.get_logger("sodalake.workers")
 
 _CONNECT_SECONDS = 5
+_AT_ONCE = 2  # units of a batch worker: one reads or writes HDFS (a part's write is 40 ms of waiting) while one works
 _LOOK = 0.5  # seconds between looks at the client of a scheduler that is not ours
 # Dask's own HTTP server cannot be left out; it gets a free port of loopback, and no dashboard.
 _LOOPBACK: Final = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
@@ -106,7 +107,7 @@ class Workers:
         assert scheduler is not None
         async with contextlib.AsyncExitStack() as nannies:
             for number in range(self._settings.batch_count):
-                options = _worker(BATCH)["options"]
+                options = _worker(BATCH, _AT_ONCE)["options"]
                 nanny = Nanny(scheduler.address, name=f"batch-{number}", **options)
                 await nannies.enter_async_context(nanny)
             await asyncio.Event().wait()
@@ -143,15 +144,15 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
     await asyncio.wait((task,))
 
 
-def _worker(resource: str) -> dict[str, Any]:
+def _worker(resource: str, at_once: int = 1) -> dict[str, Any]:
     return {
         "cls": Nanny,
         "options": {
             **_LOOPBACK,
             "silence_logs": logging.WARNING,
-            # The reader has threads of its own, and a unit is one task: a second would only wait for its memory.
-            "nthreads": 1,
-            "resources": {resource: 1},
+            # The fast lane's readers have threads of their own; Dask's are for tasks, which do not come there.
+            "nthreads": at_once,
+            "resources": {resource: at_once},
             # No limit: pages of the memory-mapped row store count as the process's own, and a nanny that kills
             # its worker because the index is in the page cache would do so for ever.
             "memory_limit": 0,

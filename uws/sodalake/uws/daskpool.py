@@ -59,7 +59,7 @@ class DaskPool:
     client
         Returns the client of now: after a lost scheduler it is another one.
     resource
-        What the workers offer, a unit of it each; a task takes one.
+        What the workers offer, as much as they can do tasks at once; a task takes one.
     """
 
     def __init__(self, client: Callable[[], Client], resource: str) -> None:
@@ -102,7 +102,7 @@ class DaskPool:
     async def tell(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function on every worker of the pool."""
         with contextlib.suppress(OSError, RuntimeError, TimeoutError):
-            addresses = await self._addresses()
+            addresses = list(await self._workers())
             if addresses:
                 await asyncio.wait_for(
                     self._client().run(function, *args, workers=addresses, on_error="ignore", nanny=False),
@@ -110,19 +110,20 @@ class DaskPool:
                 )
 
     async def width(self) -> int:
-        """Return how many workers there are."""
+        """Return how much of the resource there is."""
         try:
-            return len(await asyncio.wait_for(self._addresses(), _TELL))
+            return sum((await asyncio.wait_for(self._workers(), _TELL)).values())
         except (OSError, RuntimeError, TimeoutError):
             return 0
 
-    async def _addresses(self) -> list[str]:
+    async def _workers(self) -> dict[str, int]:
+        """Return the workers' addresses, and how much of the resource each has."""
         scheduler = self._client().scheduler
         if scheduler is None:
-            return []
+            return {}
         identity = await scheduler.identity(n_workers=-1)
-        return [
-            address
+        return {
+            address: int(worker["resources"][self._resource])
             for address, worker in identity["workers"].items()
             if self._resource in worker.get("resources", {})
-        ]
+        }

@@ -109,6 +109,7 @@ class _Planning:
     def __init__(self, executor: Executor, active: _Active, loop: asyncio.AbstractEventLoop) -> None:
         self.job = active.job
         self.results = executor.results
+        self.width = max(1, executor.dispatcher.widths[ONE] // executor.limits.depth)
         self._executor, self._active, self._loop = executor, active, loop
 
     def map(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:

@@ -137,6 +137,8 @@ class Planning(Protocol):
 
     job: Job
     results: ResultStore
+    width: int
+    """How many units run at once when nobody else's do."""
 
     def map(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
         """Call a picklable function with each item on the batch workers, side by side; return the values.
