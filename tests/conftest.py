@@ -13,16 +13,18 @@ import sys
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import hypothesis
 import pytest
-from postgres_server import Absent, PostgresServer, postgres_server
 
 from sodalake.lake.cluster import Cluster
 from sodalake.lake.cluster.jars import fetch_jars, require_java
 from sodalake.lake.errors import ConfigurationError
 from sodalake.lake.rows import open_rows
+
+if TYPE_CHECKING:
+    from postgres_server import PostgresServer
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI", "").lower() == "true"
@@ -171,6 +173,8 @@ def hbase_url(cluster: Cluster) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server of the run's own."""
+    from postgres_server import Absent, postgres_server
+
     with contextlib.ExitStack() as stack:
         try:
             server = stack.enter_context(postgres_server())
