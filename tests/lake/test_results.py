@@ -7,7 +7,9 @@ import pickle
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -134,6 +136,28 @@ class TestHdfs(ResultContract):
         assert client.get_file_info(path_of(results.url_of("job/part"))).replication == 1
         ResultFolder(results.url, replication=2).write("job/part", b"1234")
         assert client.get_file_info(path_of(results.url_of("job/part"))).replication == 2
+
+    def test_what_is_held_open_outlives_its_copies(self, results: ResultFolder) -> None:
+        """Blocks are moved and copies removed: who has a file open finds it again, if it is the same size."""
+        results.write("job/same", b"first")
+        results.write("job/other", b"first")
+        path = path_of(results.url_of("job/same"))
+        same, other = results.open("job/same"), results.open("job/other")
+        plain = filesystem(results.url).client.read(path)
+        results.write("job/same", b"later")
+        results.write("job/other", b"longer than before")
+        # The DataNodes forget the first file's block with their next heartbeat.
+        until_it_fails = partial(_read_until_it_fails, time.monotonic() + 60)
+        with pytest.raises(RuntimeError):
+            until_it_fails(plain.read_range)
+        assert same.read_at(0, 5) == b"later"
+        with pytest.raises(Unavailable, match="anew"):
+            until_it_fails(other.read_at)
+
+
+def _read_until_it_fails(deadline: float, read: Callable[[int, int], bytes]) -> None:
+    while time.monotonic() < deadline:
+        read(0, 5)
 
 
 def test_a_full_disk_is_told() -> None:

@@ -97,9 +97,12 @@ class Place:
     def unpack(cls, packed: bytes | memoryview, start: int = 0) -> Place:
         """Read a place from `PLACE_BYTES` bytes at `start`."""
         kind, codec, *rest = _LAYOUT.unpack_from(packed, start)
-        return cls(Kind(kind), Codec(codec), *rest)
+        return cls(_KINDS[kind], _CODECS[codec], *rest)
 
 
+# By position: an enumeration's own look-up takes as long as the rest of `unpack`.
+_KINDS = tuple(Kind)
+_CODECS = tuple(Codec)
 _LAYOUT = struct.Struct("<BBQIIIII")
 PLACE_BYTES = _LAYOUT.size  # 30; the design allows 64 a stamp
 ABSENT = Place(Kind.ABSENT)
