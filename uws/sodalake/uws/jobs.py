@@ -6,6 +6,8 @@ next `version`, in the store.
 
 from __future__ import annotations
 
+import base64
+import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -24,7 +26,17 @@ __all__ = [
     "Timing",
     "UnitRecord",
     "Upload",
+    "new_id",
 ]
+
+
+def new_id() -> str:
+    """Return an id for a job, which nobody can guess: who knows the id of a job without owner has the job.
+
+    115 random bits, of one case and without signs, so that it can be read aloud and selected with a double click.
+    The first letter is fixed: uws-client takes h, t, p and s away from the front of a job's path.
+    """
+    return "j" + base64.b32encode(secrets.token_bytes(15)).decode().lower()[:23]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from sodalake.server.jobs.joblist import JobList
 from sodalake.server.jobs.parameters import ParameterHandler, ParametersHandler
 from sodalake.server.jobs.phase import PhaseHandler
 from sodalake.server.jobs.results import FileHandler, ResultHandler, ResultsHandler
-from sodalake.server.jobs.room import JobLimits, JobRoom, Order, Runner, new_id
+from sodalake.server.jobs.room import JobLimits, JobRoom, Order, Runner
 from sodalake.server.jobs.values import (
     DestructionHandler,
     DurationHandler,
@@ -39,7 +39,7 @@ from sodalake.server.jobs.values import (
 )
 from sodalake.server.service import Service
 
-__all__ = ["JobLimits", "JobRoom", "Order", "Runner", "new_id", "routes"]
+__all__ = ["JobLimits", "JobRoom", "Order", "Runner", "routes"]
 
 _RESOURCES = {
     "phase": PhaseHandler,

@@ -7,7 +7,6 @@ to kind is in the methods that a kind's own room replaces: `new_job`, `file`, `e
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import secrets
 from collections.abc import Coroutine, Mapping, Sequence
@@ -23,13 +22,13 @@ from sodalake.server.identity import User
 from sodalake.server.jobs.forms import Part
 from sodalake.server.jobs.prepared import Prepared
 from sodalake.uws.errors import Full, IllegalTransition, NoSuchJob, NotYours, TooMuch
-from sodalake.uws.jobs import Job, Load, NewJob, Parameter, Result, Upload
+from sodalake.uws.jobs import Job, Load, NewJob, Parameter, Result, Upload, new_id
 from sodalake.uws.kinds import ResultStore
 from sodalake.uws.phases import FINAL, Event, Instruction, Phase
 from sodalake.uws.store.protocol import JobStore
 from sodalake.uws.waiting import Waiting
 
-__all__ = ["JobLimits", "JobRoom", "Order", "Runner", "new_id"]
+__all__ = ["JobLimits", "JobRoom", "Order", "Runner"]
 
 _log = structlog.get_logger("sodalake.jobs")
 
@@ -96,11 +95,6 @@ class Order:
     execution_duration: int | None = None
     destruction: datetime | None = None
     run: bool = False
-
-
-def new_id() -> str:
-    """Return an id nobody can guess, of 120 bits: whoever knows the id of a job without owner has the job."""
-    return base64.b32encode(secrets.token_bytes(15)).decode().lower()
 
 
 @dataclass(eq=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache
@@ -14,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sodalake.uws.errors import BadJob, IllegalTransition
 from sodalake.uws.events import DESTRUCTION, QUEUE
-from sodalake.uws.jobs import Job, JobRef, Load, NewJob, Parameter, Result, Upload
+from sodalake.uws.jobs import Job, JobRef, Load, NewJob, Parameter, Result, Upload, new_id
 from sodalake.uws.phases import Event, Phase, transition
 
 from .schema import jobs, results, sweeps
@@ -47,7 +45,7 @@ def create(tx: Transaction, new: NewJob) -> Job:
     _check_duration(new.execution_duration)
     phase = transition(Phase.PENDING, Event.RUN).phase if new.run else Phase.PENDING
     values: dict[str, Any] = {
-        "id": known_id(new.id) if new.id else _new_id(),
+        "id": known_id(new.id) if new.id else new_id(),
         "kind": new.kind,
         "owner": new.owner,
         "phase": phase.value,
@@ -92,11 +90,6 @@ def create(tx: Transaction, new: NewJob) -> Job:
 def _check_duration(seconds: int) -> None:
     if not 0 <= seconds <= _MOST:
         raise BadJob("The executionDuration is out of range.", "It is in seconds; 0 is unlimited.")
-
-
-def _new_id() -> str:
-    # 120 bits; one case and no signs, so that it can be read aloud and selected with a double click.
-    return base64.b32encode(secrets.token_bytes(15)).decode().lower()
 
 
 def get_many(tx: Transaction, ids: Sequence[str]) -> dict[str, Job]:
