@@ -167,9 +167,10 @@ class Lives(RuleBasedStateMachine):
         fresh = [unit for unit in units if unit.number not in model.recorded]
         model.recorded |= {unit.number for unit in fresh}
         was = model.progress
+        done = was.done + sum(unit.targets for unit in fresh)
         model.progress = Progress(
-            was.total,
-            was.done + sum(unit.targets for unit in fresh),
+            max(was.total, done),
+            done,
             was.failed + sum(unit.failed for unit in fresh),
             was.bytes + sum(unit.bytes for unit in fresh),
         )

@@ -147,7 +147,7 @@ class JobStore(Protocol):
     async def record(self, job_id: str, units: Sequence[UnitRecord]) -> list[int]:
         """Record finished units and the job's progress; return the numbers that were not recorded before.
 
-        A job that is not EXECUTING (any more) records nothing.
+        A job that is not EXECUTING (any more) records nothing. Where no plan told the total, it is what is done.
         """
 
     async def units(self, job_id: str) -> list[UnitRecord]:
