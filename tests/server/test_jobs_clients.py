@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import requests
 from job_server import GATES, PATIENCE, JobServer
 
 pytestmark = [pytest.mark.client, pytest.mark.embedded]
@@ -37,6 +38,13 @@ def gate() -> Iterator[str]:
 # ---------------------------------------------------------------------- pyvo
 
 
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    """Connections that are closed at the end, which pyvo's own are not."""
+    with requests.Session() as opened:
+        yield opened
+
+
 def test_pyvo_reads_list_and_job(jobs: JobServer, gate: str) -> None:
     uws = pytest.importorskip("pyvo.io.uws", reason="PYVO IS NOT INSTALLED: install the extra `client`")
     path = jobs.create({"GATE": gate, "RUNID": "of pyvo", "UNITS": 2, "PHASE": "RUN"})
@@ -49,9 +57,9 @@ def test_pyvo_reads_list_and_job(jobs: JobServer, gate: str) -> None:
     assert path[1:] in [one.jobid for one in uws.parse_job_list(f"{jobs.url}/soda/async")]
 
 
-def test_pyvo_runs_a_job_of_tap(jobs: JobServer) -> None:
+def test_pyvo_runs_a_job_of_tap(jobs: JobServer, session: requests.Session) -> None:
     tap = pytest.importorskip("pyvo.dal.tap", reason="PYVO IS NOT INSTALLED: install the extra `client`")
-    job = tap.AsyncTAPJob.create(f"{jobs.url}/tap", "SELECT 1000", maxrec=7)
+    job = tap.AsyncTAPJob.create(f"{jobs.url}/tap", "SELECT 1000", maxrec=7, session=session)
     assert (job.phase, job.uws_version) == ("PENDING", "1.1")
     job.query = "SELECT 2000"
     assert job.query == "SELECT 2000"
@@ -69,21 +77,23 @@ def test_pyvo_runs_a_job_of_tap(jobs: JobServer) -> None:
     assert jobs.ask(f"//tap/async/{job.job_id}").status == 404
 
 
-def test_pyvo_tells_the_error_of_a_job(jobs: JobServer) -> None:
+def test_pyvo_tells_the_error_of_a_job(jobs: JobServer, session: requests.Session) -> None:
     tap = pytest.importorskip("pyvo.dal.tap", reason="PYVO IS NOT INSTALLED: install the extra `client`")
     query = pytest.importorskip(
         "pyvo.dal.exceptions", reason="PYVO IS NOT INSTALLED: install the extra `client`"
     )
-    job = tap.AsyncTAPJob.create(f"{jobs.url}/tap", "DUFF QUERY")
+    job = tap.AsyncTAPJob.create(f"{jobs.url}/tap", "DUFF QUERY", session=session)
     job.run().wait(timeout=PATIENCE)
     assert job.phase == "ERROR"
     with pytest.raises(query.DALQueryError, match="DUFF QUERY"):
         job.raise_if_error()
 
 
-def test_pyvo_uploads_a_table(jobs: JobServer) -> None:
+def test_pyvo_uploads_a_table(jobs: JobServer, session: requests.Session) -> None:
     tap = pytest.importorskip("pyvo.dal.tap", reason="PYVO IS NOT INSTALLED: install the extra `client`")
-    job = tap.AsyncTAPJob.create(f"{jobs.url}/tap", "SELECT 1", uploads={"t1": io.BytesIO(b"<VOTABLE/>")})
+    job = tap.AsyncTAPJob.create(
+        f"{jobs.url}/tap", "SELECT 1", uploads={"t1": io.BytesIO(b"<VOTABLE/>")}, session=session
+    )
     stored = jobs.call(jobs.store.get(job.job_id))
     assert next(one.value for one in stored.parameters if one.id.upper() == "UPLOAD").startswith("t1,param:")
     [upload] = stored.uploads
@@ -92,11 +102,11 @@ def test_pyvo_uploads_a_table(jobs: JobServer) -> None:
     assert len(jobs.call(jobs.store.get(job.job_id)).uploads) == 2
 
 
-def test_pyvo_aborts(jobs: JobServer, gate: str) -> None:
+def test_pyvo_aborts(jobs: JobServer, gate: str, session: requests.Session) -> None:
     tap = pytest.importorskip("pyvo.dal.tap", reason="PYVO IS NOT INSTALLED: install the extra `client`")
     path = jobs.create({"GATE": gate, "PHASE": "RUN"})
-    job = tap.AsyncTAPJob(f"{jobs.url}/soda/async{path}", delete=False)
-    job.wait(phases={"EXECUTING"}, timeout=PATIENCE)
+    jobs.until(path, "EXECUTING")
+    job = tap.AsyncTAPJob(f"{jobs.url}/soda/async{path}", delete=False, session=session)
     job.abort()
     assert job.phase == "ABORTED"
 
