@@ -23,8 +23,8 @@ from sodalake.lake.files import (
     open_source,
     read_bytes,
     stat,
-    write_whole,
 )
+from sodalake.lake.writing import write_whole
 
 
 class FileContract:

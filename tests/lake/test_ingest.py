@@ -20,7 +20,7 @@ from alert_files import KINDS, Alert, night, write
 from sodalake.lake.alerts import ByAlert, EpochsOf, InFile, LatestOf, Newest
 from sodalake.lake.catalogue import FileRecord
 from sodalake.lake.errors import Damaged, FileGone, NotInLake, OutsideArchive, Unavailable, UsageError
-from sodalake.lake.files import as_url, join, read_bytes, write_whole
+from sodalake.lake.files import as_url, join, read_bytes
 from sodalake.lake.indexing import index_file
 from sodalake.lake.ingest import Progress, ingest
 from sodalake.lake.lake import Lake
@@ -29,6 +29,7 @@ from sodalake.lake.packing import unpack
 from sodalake.lake.reader import Reader
 from sodalake.lake.survey import read_survey_text
 from sodalake.lake.versions import SINGLE
+from sodalake.lake.writing import write_whole
 
 ALL = ("science", "template", "difference")
 

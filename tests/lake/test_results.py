@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sodalake.lake.errors import FileGone, OutsideArchive, Unavailable
-from sodalake.lake.files import as_url, filesystem, path_of, write_whole
+from sodalake.lake.files import as_url, filesystem, path_of
 from sodalake.lake.results import ResultFolder, checked_name
+from sodalake.lake.writing import write_whole
 
 
 class ResultContract:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from sodalake.lake.catalogue import FileRecord
 from sodalake.lake.errors import ConfigurationError, Damaged, UsageError
-from sodalake.lake.files import as_url, join, read_bytes, write_whole
+from sodalake.lake.files import as_url, join, read_bytes
 from sodalake.lake.indexing import index_file
 from sodalake.lake.ingest import Progress, ingest
 from sodalake.lake.keys import parse_sky_key, sky_keys, sky_range
@@ -30,6 +30,7 @@ from sodalake.lake.reader import Found, Reader
 from sodalake.lake.reindexing import fill_file, reindex
 from sodalake.lake.sky import CELLS, GAP, Ranges, cone_ranges, joined, separations, sky_cells
 from sodalake.lake.survey import load_survey, parse_survey, read_survey_text
+from sodalake.lake.writing import write_whole
 from sodalake.server.cli import main
 
 Floats = npt.NDArray[np.float64]

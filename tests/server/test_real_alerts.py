@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sodalake.lake.cluster import Cluster
-from sodalake.lake.files import join, write_whole
+from sodalake.lake.files import join
 from sodalake.lake.ingest import ingest
+from sodalake.lake.writing import write_whole
 
 pytestmark = pytest.mark.cluster
 

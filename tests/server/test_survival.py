@@ -21,9 +21,10 @@ import pytest
 from alert_files import KINDS, Alert, night
 
 from sodalake.lake.cluster import Cluster
-from sodalake.lake.files import join, write_whole
+from sodalake.lake.files import join
 from sodalake.lake.ingest import ingest
 from sodalake.lake.rows import open_rows
+from sodalake.lake.writing import write_whole
 
 pytestmark = pytest.mark.cluster
 

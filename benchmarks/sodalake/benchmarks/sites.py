@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Protocol
 
 from sodalake.lake.cluster import Cluster
-from sodalake.lake.files import as_url, filesystem, path_of, write_whole
+from sodalake.lake.files import as_url, filesystem, path_of
 from sodalake.lake.rows import open_rows
+from sodalake.lake.writing import write_whole
 
 from .archive import Archive
 

@@ -1,10 +1,10 @@
-"""Files of the archive, wherever they are: one URL, ranged reads, whole writes.
+"""Files of the archive, wherever they are: one URL, and ranged reads. How files are written: see `writing`.
 
 Every path is a URL (`file:///…`, `hdfs://host:port/…`, anything else fsspec knows); a bare path is a local file.
 HDFS goes through hdfs-native, a Rust client that needs no JVM; three of its habits shape this module: a ranged
-read past the end panics (a `BaseException`), so every range is clamped first; a write does not survive a dying
-DataNode although a read does, so a file is written whole under a temporary name, tried again whole, and renamed;
-an unreachable name node is retried for 100 s unless it is told not to.
+read past the end panics (a `BaseException`), so every range is clamped first; a reader knows the DataNodes of the
+day it was opened, so it is opened again where they no longer have the block; an unreachable name node is retried
+for 100 s unless it is told not to.
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ import io
 import os
 import posixpath
 import threading
-import time
-import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 import fsspec
@@ -39,24 +36,18 @@ __all__ = [
     "expand",
     "filesystem",
     "inside",
+    "is_panic",
     "join",
     "open_source",
     "path_of",
     "read_bytes",
     "stat",
     "translated",
-    "write_whole",
 ]
 
 # One failover attempt answers in 0.8 s where the default retries for over 100 s; the caller retries, with a deadline.
 # Only for a name node that is named itself: a name service (no port) has others to fail over to.
 _HDFS_OPTIONS = {"dfs.client.failover.max.attempts": "1"}
-_WRITE_ATTEMPTS = 3
-# A file of one copy is closed before the name node has heard of its block, and hdfs-native then waits 0.5 s (0.54 s
-# for 8 MB). A pipeline of three is slower than the news: 0.06 s. So small files that need fewer copies are written
-# to three DataNodes, and two of them forget theirs.
-_PIPELINE = 3
-_SMALL = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +141,7 @@ def filesystem(url: str) -> Any:
         raise UsageError(f"No file system for {url!r}: {error}.") from error
 
 
-def _is_panic(error: BaseException) -> bool:
+def is_panic(error: BaseException) -> bool:
     """Say whether hdfs-native panicked: a BaseException; it means a lost connection or a bad block."""
     return type(error).__name__ == "PanicException"
 
@@ -167,7 +158,7 @@ def translated(url: str) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         raise Unavailable(f"The file system does not answer for {url}: {error}") from error
     except BaseException as error:
-        if not _is_panic(error):
+        if not is_panic(error):
             raise
         raise Unavailable(f"The HDFS client failed on {url}: {error}") from error
 
@@ -403,95 +394,3 @@ def read_bytes(url: str) -> bytes:
         return source.read_at(0, source.size)
     finally:
         source.close()
-
-
-def write_whole(
-    url: str,
-    content: bytes | Iterable[bytes] | Callable[[BinaryIO], object],
-    *,
-    replication: int | None = None,
-) -> int:
-    """Write a file so that it is there whole or not at all; return its bytes.
-
-    Parameters
-    ----------
-    content
-        The bytes, pieces of them, or a function that writes them (it is called again when a write is tried
-        again). Pieces that can be gone through only once (an iterator) get one attempt.
-    replication
-        Copies that HDFS keeps; None: as many as it keeps of any file. Other file systems have no such thing.
-
-    Raises
-    ------
-    Unavailable
-        The file system refused three times; what it said is in the message.
-    """
-    fs = filesystem(url)
-    scheme = urlsplit(url).scheme
-    folder, _, name = url.rpartition("/")
-    copies = replication if scheme == "hdfs" else None
-    pipeline = max(_PIPELINE, copies) if copies and _is_small(content) else copies
-    attempts = 1 if isinstance(content, Iterator) else _WRITE_ATTEMPTS
-    failure: BaseException | None = None
-    for attempt in range(attempts):
-        temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
-        done = False
-        try:
-            fs.makedirs(folder + "/", exist_ok=True)
-            with fs.open(temporary, "wb", **({"replication": pipeline} if pipeline else {})) as opened:
-                sink = _Counted(opened)
-                if callable(content):
-                    content(cast(BinaryIO, sink))
-                elif isinstance(content, bytes | bytearray | memoryview):
-                    sink.write(content)
-                else:
-                    sink.writelines(content)
-            if copies != pipeline:
-                fs.client.set_replication(path_of(temporary), copies)
-            if scheme == "file":
-                Path(path_of(temporary)).replace(path_of(url))
-            else:
-                fs.mv(temporary, url, overwrite=True)
-            done = True
-        except (OSError, RuntimeError) as error:
-            failure = error
-            time.sleep(0.2 * attempt)  # a dead DataNode is left out of the next pipeline
-        except BaseException as error:
-            if not _is_panic(error):
-                raise
-            failure = error
-        finally:
-            if not done:
-                with contextlib.suppress(OSError, RuntimeError):
-                    fs.rm(temporary)
-        if done:
-            return sink.written
-    raise Unavailable(f"Could not write {url}: {failure}", "Is the disk full, or the folder read-only?")
-
-
-def _is_small(content: object) -> bool:
-    """Say whether what is to be written is known to have at most `_SMALL` bytes."""
-    if isinstance(content, list | tuple):
-        return sum(memoryview(piece).nbytes for piece in content) <= _SMALL
-    return isinstance(content, bytes | bytearray | memoryview) and memoryview(content).nbytes <= _SMALL
-
-
-class _Counted(io.RawIOBase):
-    """The file that is being written, which only grows, and how much of it is there."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.written = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        # hdfs-native takes anything but bytes byte by byte: 0.3 s for 2 MB of an Arrow buffer, against 1 ms.
-        plain = data if isinstance(data, bytes) else bytes(data)
-        self._file.write(plain)
-        self.written += len(plain)
-        return len(plain)
-
-    def tell(self) -> int:
-        return self.written

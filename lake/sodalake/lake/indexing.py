@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from .catalogue import FileRecord, FileView
 from .chunks import refuse_encrypted
 from .errors import Damaged, UsageError
-from .files import FileStat, OpenFile, SourceFile, open_source, stat, write_whole
+from .files import FileStat, OpenFile, SourceFile, open_source, stat
 from .flatten import Essentials, essentials, flatten, needed_columns
 from .keys import alert_keys, object_keys
 from .lake import Lake
@@ -40,6 +40,7 @@ from .stampindex import index_column
 from .stamprows import StampRow
 from .survey import Survey
 from .versions import add, versions, wrap
+from .writing import write_whole
 
 __all__ = [
     "FileReport",

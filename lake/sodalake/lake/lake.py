@@ -23,11 +23,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .catalogue import Catalogue
 from .errors import ConfigurationError, FileGone, NotInLake
-from .files import as_url, join, path_of, read_bytes, write_whole
+from .files import as_url, join, path_of, read_bytes
 from .rows import open_rows
 from .rows.protocol import RowStore
 from .skyrows import GROUP as SKY_GROUP
 from .survey import Survey, load_survey, parse_survey, shipped_surveys
+from .writing import write_whole
 
 __all__ = ["Lake", "LakeFile"]
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from .errors import FileGone, OutsideArchive
-from .files import OpenFile, as_url, filesystem, join, open_source, stat, translated, write_whole
+from .files import OpenFile, as_url, filesystem, join, open_source, stat, translated
+from .writing import write_whole
 
 __all__ = ["ResultFolder", "checked_name"]
 

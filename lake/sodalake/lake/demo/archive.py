@@ -30,7 +30,8 @@ from sodalake.lake.demo.stamps import Studio
 from sodalake.lake.demo.visits import Visit, rubin_visits, ztf_visits
 from sodalake.lake.demo.ztf import ZTF, ztf_stamps, ztf_table
 from sodalake.lake.errors import FileGone
-from sodalake.lake.files import as_url, join, read_bytes, write_whole
+from sodalake.lake.files import as_url, join, read_bytes
+from sodalake.lake.writing import write_whole
 
 __all__ = ["LAST_NIGHT", "DemoFile", "put", "write_demo_archive"]
 

@@ -10,16 +10,18 @@
     table = manifest_table(reports, len(work))                             # which result is of which target
     whole = zip_pieces(reports, manifests(table))                          # ranges of the parts: nothing is copied
 
-================== =======================================================================
-`targets`, `lists` what an uploaded list says (CSV, JSON; `votables`)
-`work`             combinations and rows in one form; the questions for the index
-`units`            the index's answers, and units of neighbours
-`running`          doing a unit; `reports` is what it tells
-`zips`             parts and their directory as one zip
-`stamptables`      parts as one Arrow stream, or as Parquet
-`manifest`         CSV, JSON and VOTable of what became of every target
-`delivery`         files written to a folder of the user's
-================== =======================================================================
+==================== =====================================================================
+`lists`, `votables`  an uploaded list (CSV, JSON, VOTable) as columns of text
+`reading`, `targets` what its columns mean
+`work`               combinations and rows in one form; the questions for the index
+`units`              the index's answers, and units of neighbours
+`running`            doing a unit; `reports` is what it tells; `onworker` what a worker calls
+`zips`               parts and their directory as one zip
+`locator`            where each file of a job is
+`stamptables`        parts as one Arrow stream, or as Parquet
+`manifest`           CSV, JSON and VOTable of what became of every target
+`delivery`           files written to a folder of the user's
+==================== =====================================================================
 """
 
 from __future__ import annotations
@@ -34,10 +36,11 @@ from sodalake.sodacut.jobs.manifest import (
     manifest_votable,
     manifests,
 )
+from sodalake.sodacut.jobs.reading import read_targets
 from sodalake.sodacut.jobs.reports import FileEntry, UnitReport, lost
 from sodalake.sodacut.jobs.running import run_unit
 from sodalake.sodacut.jobs.stamptables import PARQUET, arrow_pieces, table_schema, write_parquet
-from sodalake.sodacut.jobs.targets import TargetList, overridden, read_targets
+from sodalake.sodacut.jobs.targets import TargetList, overridden
 from sodalake.sodacut.jobs.units import Resolved, StampUnit, resolve, units
 from sodalake.sodacut.jobs.work import (
     ERROR,
