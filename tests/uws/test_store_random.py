@@ -70,7 +70,6 @@ class Model:
     progress: Progress = dataclasses.field(default_factory=Progress)
     recorded: set[int] = dataclasses.field(default_factory=set)
     results: tuple[Result, ...] = ()
-    started: bool = False
     version: int = 0
 
 
@@ -154,12 +153,11 @@ class Lives(RuleBasedStateMachine):
             assert job.version == model.version + 1
             if model.phase is Phase.EXECUTING:
                 self.count_units(model, units)
-            model.started |= step.phase is Phase.EXECUTING
             if step.phase in FINAL:
                 model.recorded = set()
             if step.phase is Phase.ARCHIVED:
                 model.results = ()
-            elif results is not None and model.started:
+            elif results is not None:
                 model.results = tuple(results)
             model.phase, model.version = step.phase, job.version
 
@@ -184,7 +182,7 @@ class Lives(RuleBasedStateMachine):
             assert job is None
             return
         assert job.phase is model.phase or job.phase is Phase.EXECUTING
-        model.phase, model.started, model.version = Phase.EXECUTING, True, job.version
+        model.phase, model.version = Phase.EXECUTING, job.version
 
     @rule(job_id=made, units=UNITS)
     def record(self, job_id: str, units: list[UnitRecord]) -> None:

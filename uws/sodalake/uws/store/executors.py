@@ -93,7 +93,7 @@ def move(
         _end(tx, row, step.phase, Instruction.TELL_OWNER in step.instructions, values)
     if error is not None:
         values["error"] = error_json(error)
-    if new_results is not None and row["started"] is not None and step.phase is not Phase.ARCHIVED:
+    if new_results is not None and step.phase is not Phase.ARCHIVED:
         put_results(tx, row["seq"], new_results)
     if timing is not None:
         _keep_timing(tx, timing)
@@ -107,7 +107,7 @@ def move(
 def _results(
     tx: Transaction, row: RowMapping, new: Sequence[Result] | None, phase: Phase
 ) -> tuple[Result, ...]:
-    if phase is Phase.ARCHIVED or row["started"] is None:
+    if phase is Phase.ARCHIVED:
         return ()
     if new is not None:
         return tuple(new)
