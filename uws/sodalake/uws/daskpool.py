@@ -13,9 +13,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from distributed import Client, KilledWorker
+from distributed.client import ClosedClientError, FutureCancelledError
 
 __all__ = ["DaskPool", "Lost", "Pool"]
 
+# What Dask says of a connection that is gone; neither is an OSError or a RuntimeError.
+_GONE = (ClosedClientError, FutureCancelledError)
 _LOOK = 1.0  # seconds between looks at the connection while a task is waited for
 _TELL = 2.0  # seconds to tell all workers something
 
@@ -74,7 +77,12 @@ class DaskPool:
             future = client.submit(
                 function, *args, pure=False, resources={self._resource: 1}, priority=priority
             )
-        except (OSError, RuntimeError, AttributeError) as error:  # a client that is closed, or was just now
+        except (
+            OSError,
+            RuntimeError,
+            AttributeError,
+            *_GONE,
+        ) as error:  # a client that is closed, or was just now
             raise Lost(f"the scheduler cannot be reached: {error}") from error
         waiting = asyncio.ensure_future(future.result())
         try:
@@ -91,17 +99,17 @@ class DaskPool:
             return waiting.result()
         except KilledWorker as error:
             raise Lost(f"workers died of it: {error}", deadly=True) from error
-        except OSError as error:
+        except (OSError, *_GONE) as error:
             raise Lost(f"the connection broke: {error}") from error
         finally:
             if not waiting.done():
                 waiting.cancel()
-            with contextlib.suppress(OSError, RuntimeError):
+            with contextlib.suppress(OSError, RuntimeError, *_GONE):
                 future.release()  # type: ignore[no-untyped-call]
 
     async def tell(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function on every worker of the pool."""
-        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError, *_GONE):
             addresses = list(await self._workers())
             if addresses:
                 await asyncio.wait_for(
@@ -113,7 +121,7 @@ class DaskPool:
         """Return how much of the resource there is."""
         try:
             return sum((await asyncio.wait_for(self._workers(), _TELL)).values())
-        except (OSError, RuntimeError, TimeoutError):
+        except (OSError, RuntimeError, TimeoutError, *_GONE):
             return 0
 
     async def _workers(self) -> dict[str, int]:

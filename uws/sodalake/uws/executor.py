@@ -28,7 +28,7 @@ import structlog
 
 from .daskpool import Lost, Pool
 from .dispatch import Dispatcher
-from .errors import BadJob, IllegalTransition, NoSuchJob, StoreUnavailable, UwsError
+from .errors import BadJob, IllegalTransition, NoSuchJob, StoreUnavailable, UwsError, WorkFailed
 from .jobs import ErrorSummary, Job, Progress, Result, Timing, UnitRecord
 from .kinds import ONE, SEVERAL, Cancelled, Document, Kind, Plan, ResultStore, Unit, Work
 from .phases import FINAL, Event, Instruction, Phase
@@ -45,6 +45,7 @@ END_SECONDS: Final = 0.8
 _INLINE_PLAN = 256 * 1024  # bytes; a larger plan is an object of the result store
 _LOOK_AROUND = 2.0  # seconds between looks at orphans, requests of other servers, and the pool's width
 _GC_LONGEST = 60.0  # seconds between looks at what is to be destroyed
+_AGAIN = "Send the job again; if it stays so, tell the operator."
 _LOST_MOST = 20  # times a unit may be lost without being at fault
 
 
@@ -538,8 +539,10 @@ class Executor:
         except Lost as error:
             active.lost[number] += 1
             deadly = error.deadly or active.lost[number] > _LOST_MOST
-            outcome = Failed(BadJob(f"The work was lost: {error.reason}.")) if deadly else None
+            outcome = Failed(WorkFailed(f"The work was lost: {error.reason}.", _AGAIN)) if deadly else None
             pause = 0.1
+        except Exception as error:  # noqa: BLE001 - nothing Dask may say makes the job wait for this unit for ever
+            outcome = Failed(error)
         finally:
             self.dispatcher.done(job.id, number)
         if active.over or isinstance(outcome, Stopped):
@@ -585,7 +588,7 @@ class Executor:
             except Lost as error:
                 lost += 1
                 tried += error.deadly
-                failure = BadJob(f"The work was lost: {error.reason}.")
+                failure = WorkFailed(f"The work was lost: {error.reason}.", _AGAIN)
                 await asyncio.sleep(0.1)
                 continue
             if isinstance(answer, Stopped):
