@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product as combinations_of
 from typing import Any, Final, Literal
 
 from sodalake.lake.alerts import ByAlert
-from sodalake.lake.errors import LakeError
+from sodalake.lake.errors import LakeError, Unavailable
 from sodalake.lake.results import ResultFolder
 from sodalake.lake.survey import STAMP_KINDS, Survey
 from sodalake.server.config import Jobs
@@ -54,7 +55,7 @@ from sodalake.sodacut.jobs.locator import locator
 from sodalake.sodacut.jobs.onworker import only_unit, resolve_here, run_here, write_parquet_here
 from sodalake.sodacut.jobs.targets import NEAR, REGIONS, overridden
 from sodalake.sodacut.jobs.work import Refused
-from sodalake.uws.errors import BadJob
+from sodalake.uws.errors import BadJob, WorkFailed
 from sodalake.uws.jobs import Job, Parameter, Result, Segment, UnitRecord
 from sodalake.uws.kinds import Document, Plan, Planning, ResultStore, Unit
 
@@ -387,6 +388,8 @@ class SodaKind:
             made = asked(
                 job.parameters, list_of(job, results), self._surveys, self._authority, self._limits, job.owner
             )
+        except Unavailable as error:
+            raise WorkFailed(error.message, error.advice) from error
         except LakeError as error:
             raise BadJob(error.message, error.advice) from error
         return SodaWork(made, self._lake_url, self._limits.unit)
@@ -426,8 +429,8 @@ class SodaWork:
         work = self.asked.work
         if len(work) <= min(self.unit, _LEAST_UNIT):
             return Plan([Unit(work, len(work))])
-        questions = work.chunks(_CHUNK)
-        resolved = planning.map(partial(resolve_here, self.lake_url), questions)
+        with _told():
+            resolved = planning.map(partial(resolve_here, self.lake_url), work.chunks(_CHUNK))
         # Some units for each place, so that the last to end leave none idle for long; few enough that what a unit
         # costs besides its targets (a task, a file) is small.
         each = min(self.unit, max(_LEAST_UNIT, math.ceil(len(work) / (_ROUNDS * planning.width))))
@@ -448,11 +451,21 @@ class SodaWork:
             done += [
                 lost(unit.spec, _ENDED) for number, unit in enumerate(plan.units) if number not in reports
             ]
-        return _Finishing(self.asked, planning, done).results()
+        with _told():
+            return _Finishing(self.asked, planning, done, whole).results()
 
     def error_document(self, error: Exception) -> Document | None:
         """Return None: SODA's errors are a sentence (SODA 1.0, 5.2)."""
         return None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Let what the archive or the results refuse be told as it is: no bug, and it may pass later."""
+    try:
+        yield
+    except LakeError as error:
+        raise WorkFailed(error.message, error.advice) from error
 
 
 def _lost(unit: Unit, message: str) -> UnitReport:
@@ -462,10 +475,11 @@ def _lost(unit: Unit, message: str) -> UnitReport:
 class _Finishing:
     """Makes the results of a job's reports."""
 
-    def __init__(self, asked: Asked, planning: Planning, reports: Sequence[UnitReport]) -> None:
+    def __init__(self, asked: Asked, planning: Planning, reports: Sequence[UnitReport], whole: bool) -> None:
         self._asked = asked
         self._planning = planning
         self._reports = reports
+        self._whole = whole
         self._results = planning.results
         self._prefix = planning.job.id
 
@@ -507,19 +521,26 @@ class _Finishing:
         return [*found, Result(name, PARQUET, (Segment(target, 0, size),), name)]
 
     def _each(self) -> list[Result]:
-        files = sorted(
-            (file for report in self._reports for file in report.files()), key=lambda file: file.row
-        )
-        return [
-            Result(
+        """List a result for every combination, those of units that failed for good too (SODA 1.0, section 6)."""
+        found = {
+            file.row: Result(
                 file.name,
                 file.content_type,
                 (Segment(file.part, file.offset, file.length),),
                 file.name,
                 file.sha256,
             )
-            for file in files
-        ]
+            for report in self._reports
+            for file in report.files()
+        }
+        for report in self._reports if self._whole else ():
+            rows, messages = (report.entries[name].to_pylist() for name in ("row", "message"))
+            for row, message in zip(rows, messages, strict=True):
+                if row not in found:
+                    name, text = f"{row:06d}_error.txt", f"Error: {' '.join((message or '').split())}\n"
+                    segment = Segment(data=text.encode())
+                    found[row] = Result(name, "text/plain; charset=utf-8", (segment,), name)
+        return [found[row] for row in sorted(found)]
 
     def _result(self, name: str, pieces: Pieces) -> Result:
         segments = []

@@ -7,6 +7,7 @@
     ├── NotYours                 the job is another owner's
     ├── IllegalTransition        not in this phase
     ├── BadJob                   what is asked of the job cannot be: found when it is checked or planned
+    ├── WorkFailed               the work cannot be done now: what it stands on does not answer, or it was lost
     ├── TooMuch                  a limit of the owner is reached; passes when his jobs end
     ├── Full                     a limit of the service is reached; passes when jobs end
     └── StoreUnavailable         the store of jobs does not answer, or is another server's
@@ -25,6 +26,7 @@ __all__ = [
     "StoreUnavailable",
     "TooMuch",
     "UwsError",
+    "WorkFailed",
 ]
 
 
@@ -62,6 +64,10 @@ class IllegalTransition(UwsError):
 
 class BadJob(UwsError):
     """What is asked of the job cannot be."""
+
+
+class WorkFailed(UwsError):
+    """The work cannot be done now; the same job may pass later."""
 
 
 class TooMuch(UwsError):
