@@ -490,6 +490,50 @@ def test_an_archive_that_does_not_answer_fails_the_unit(
     ]
 
 
+@pytest.mark.parametrize("form", ["files", "table"])
+def test_a_write_that_fails_is_begun_anew_with_what_was_made(
+    reader: Reader, results: ResultFolder, form: str
+) -> None:
+    class Failing(ResultFolder):
+        """Its first write breaks off, as when a DataNode dies."""
+
+        def write(self, name: str, content: Any) -> int:
+            broken = iter(content)
+            next(broken)
+            return super().write(name, content)
+
+    work = listed(reader, "candid\n" + "100\n101\n" * 150, form=form)
+    (unit,) = units(work, [resolve(reader, question) for question in work.chunks()], 300)
+    run_unit(reader, unit, results, "job/whole")
+    report = run_unit(reader, unit, Failing(results.url), "job/again")
+    whole_part, again = (results.open(f"job/{name}") for name in ("whole", "again"))
+    assert report.length == whole_part.size == again.size > 300 * 100
+    assert whole_part.read_at(0, whole_part.size) == again.read_at(0, again.size)
+
+
+@pytest.mark.parametrize("wrong", [Unavailable("The file system does not answer."), OSError("a disk died")])
+def test_an_archive_that_fails_half_way_leaves_no_part(
+    reader: Reader, results: ResultFolder, monkeypatch: pytest.MonkeyPatch, wrong: Exception
+) -> None:
+    work = listed(reader, "candid\n" + "100\n101\n" * 150)
+    (unit,) = units(work, [resolve(reader, question) for question in work.chunks()], 300)
+    read, calls = reader.files.read, 0
+
+    def once(wanted: Any) -> list[bytes]:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise wrong
+        return read(wanted)
+
+    monkeypatch.setattr(reader.files, "read", once)
+    with pytest.raises(type(wrong)):
+        run_unit(reader, unit, results, "job/x")
+    assert calls > 1
+    assert results.names() == []
+    assert not list(Path(urlsplit(results.url).path).rglob("*.tmp"))
+
+
 def test_a_file_ingested_anew_since_the_index_was_asked(tmp_path: Path, results: ResultFolder) -> None:
     lake, root = str(tmp_path / "lake"), tmp_path / "archive"
     night(root, 1, MADE[:3])

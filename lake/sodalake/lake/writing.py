@@ -93,10 +93,10 @@ def write_whole(
 
 
 def _is_small(content: object) -> bool:
-    """Say whether what is to be written is known to have at most `_SMALL` bytes."""
-    if isinstance(content, list | tuple):
-        return sum(memoryview(piece).nbytes for piece in content) <= _SMALL
-    return isinstance(content, bytes | bytearray | memoryview) and memoryview(content).nbytes <= _SMALL
+    """Say whether what is to be written has at most `_SMALL` bytes, as pieces have that are held until it is there."""
+    if isinstance(content, bytes | bytearray | memoryview):
+        return memoryview(content).nbytes <= _SMALL
+    return not callable(content)
 
 
 class _Counted(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""Doing a unit: its stamps read together, a product of each, one part written.
+"""Doing a unit: its stamps read together, a product of each, one part written, all three at the same time.
 
 What goes wrong with one target is that target's line in the report. What goes wrong with the archive as a whole (a
 file system or row store that does not answer) is raised, so that the unit is tried again.
@@ -13,26 +13,24 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
 
 from sodalake.lake.alerts import AlertStamps
 from sodalake.lake.errors import Damaged, LakeError, NotInLake, Unavailable
-from sodalake.lake.reader import Found, Reader
+from sodalake.lake.reader import Reader
 from sodalake.lake.results import ResultFolder
 from sodalake.lake.survey import Survey
-from sodalake.sodacut.errors import Cancelled, NoOverlap
+from sodalake.sodacut.errors import NoOverlap
+from sodalake.sodacut.jobs.gathering import Gathering
 from sodalake.sodacut.jobs.reports import Line, UnitReport, report
 from sodalake.sodacut.jobs.stamptables import table_message
-from sodalake.sodacut.jobs.units import Entries, StampUnit
+from sodalake.sodacut.jobs.units import StampUnit
 from sodalake.sodacut.jobs.work import NO_OVERLAP, NOT_FOUND, OK, status_of
 from sodalake.sodacut.jobs.zips import local_header
 from sodalake.sodacut.products import ArrowStamps, Product, cut_alert
 from sodalake.sodacut.tables import stamp_batch
 
 __all__ = ["file_name", "run_unit"]
-
-_AT_ONCE = 128
-"""Targets that are read together: bounds what a unit holds, and how soon it sees that it was called off."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9.+-]+")
 _LONGEST_ID = 64
@@ -65,15 +63,16 @@ def run_unit(
         The archive, the index or the results do not answer: try again.
     """
     began = time.perf_counter()
-    doing: _Unit = (_Tables if unit.form == "table" else _Files)(reader, unit, cancelled)
-    lines = doing.run()
-    pieces = doing.pieces
-    length = sum(memoryview(piece).nbytes for piece in pieces)
-    if cancelled():
-        raise Cancelled
-    if length:
-        results.write(part, pieces)
-    return report(unit, lines, part if length else "", length, time.perf_counter() - began)
+    doing = (_Tables if unit.form == "table" else _Files)(unit, Gathering(reader, unit, cancelled))
+    pieces = _Pieces(doing.make())
+    length = 0
+    if pieces:
+        try:
+            length = results.write(part, pieces)
+        except Unavailable:
+            pieces.raise_what_went_wrong()
+            raise
+    return report(unit, doing.lines(), part if length else "", length, time.perf_counter() - began)
 
 
 def file_name(row: int, target: str, name: str) -> str:
@@ -86,110 +85,102 @@ def file_name(row: int, target: str, name: str) -> str:
     return "_".join(part for part in (f"{row:06d}", own, name) if part)
 
 
-class _Unit(Protocol):
-    """One form of parts."""
+class _Pieces:
+    """What a unit writes, made while it is being written, and kept: a write that failed is begun anew with it.
 
-    pieces: list[Any]
+    True where there is anything to write.
+    """
 
-    def run(self) -> list[Line]:
-        """Do all targets; return a line for each, in their order."""
+    def __init__(self, made: Iterator[Any]) -> None:
+        self._made = made
+        self._kept: list[Any] = []
+        self._wrong: BaseException | None = None
+        self._more()
+
+    def _more(self) -> bool:
+        # A generator that has raised looks as if it were at its end: a part cut short must not be taken for whole.
+        self.raise_what_went_wrong()
+        try:
+            self._kept.append(next(self._made))
+        except StopIteration:
+            return False
+        except BaseException as error:
+            self._wrong = error
+            raise
+        return True
+
+    def raise_what_went_wrong(self) -> None:
+        """Raise what the making of a piece has raised."""
+        if self._wrong is not None:
+            raise self._wrong
+
+    def __bool__(self) -> bool:
+        return bool(self._kept)
+
+    def __iter__(self) -> Iterator[Any]:
+        at = 0
+        while at < len(self._kept) or self._more():
+            yield self._kept[at]
+            at += 1
 
 
-class _Reading:
-    """Goes through a unit's targets, with the stamps of a hundred at a time."""
+class _Making:
+    """A unit's targets and what becomes of each."""
 
-    def __init__(self, reader: Reader, unit: StampUnit, cancelled: Callable[[], bool]) -> None:
-        self.reader = reader
+    def __init__(self, unit: StampUnit, gathering: Gathering) -> None:
         self.unit = unit
-        self.cancelled = cancelled
-        self.pieces: list[Any] = []
-        self._entries = Entries(reader)
-        columns = ("row", "id", "survey", "alert", "order", "status", "message", "file", "entry")
-        self.targets = list(zip(*(unit.targets[name].to_pylist() for name in columns), strict=True))
-        self.lines: list[Line | None] = [None] * len(unit)
+        self.gathering = gathering
+        self.targets = list(
+            zip(*(unit.targets[name].to_pylist() for name in ("row", "id", "order")), strict=True)
+        )
+        status, message = (unit.targets[name].to_pylist() for name in ("status", "message"))
+        # Those with a status have it from before: there is nothing to be read for them.
+        self._lines = [
+            None if known is None else Line(known, text) for known, text in zip(status, message, strict=True)
+        ]
 
-    def look(self) -> None:
-        """Stop where the work was called off."""
-        if self.cancelled():
-            raise Cancelled
+    def tell(self, at: int, line: Line) -> None:
+        """Keep what became of a target."""
+        self._lines[at] = line
 
-    def groups(self) -> Iterator[tuple[Survey, tuple[str, ...], list[int]]]:
-        """Yield targets that can be read together: survey, kinds, positions in the unit."""
-        for start in range(0, len(self.targets), _AT_ONCE):
-            groups: dict[tuple[str, tuple[str, ...]], list[int]] = {}
-            for at in range(start, min(start + _AT_ONCE, len(self.targets))):
-                _, _, survey, _, order, status, message, _, _ = self.targets[at]
-                if order < 0:
-                    self.lines[at] = Line(status, message)
-                    continue
-                groups.setdefault((survey, self.unit.orders[order].kinds), []).append(at)
-            for (name, kinds), members in groups.items():
-                self.look()
-                yield self.reader.lake.survey(name), kinds, members
-
-    def read(
-        self, survey: Survey, kinds: Sequence[str], members: Sequence[int]
-    ) -> Iterator[tuple[int, AlertStamps | LakeError, float]]:
-        """Yield position, stamps (or what went wrong) and its share of the seconds, for each of a group's targets."""
-        began = time.perf_counter()
-        answers: Sequence[AlertStamps | LakeError]
-        try:
-            answers = self.reader.stamps(survey, [self._found(survey, at, kinds) for at in members], kinds)
-        except (Damaged, NotInLake):
-            answers = [self._alone(survey, kinds, at) for at in members]
-        share = (time.perf_counter() - began) / len(members)
-        for at, answer in zip(members, answers, strict=True):
-            yield at, answer, share
-
-    def _found(self, survey: Survey, at: int, kinds: Sequence[str]) -> Found:
-        _, _, _, alert, _, _, _, number, entry = self.targets[at]
-        return self._entries.found(survey, entry, number, alert, kinds)
-
-    def _alone(self, survey: Survey, kinds: Sequence[str], at: int) -> AlertStamps | LakeError:
-        """Read one target's stamps, so that a damaged one spoils no other."""
-        self.look()
-        try:
-            return self.reader.stamps(survey, [self._found(survey, at, kinds)], kinds)[0]
-        except (Damaged, NotInLake) as error:
-            # The file may have been ingested anew since the index was asked.
-            entry, number, alert = self.targets[at][8], self.targets[at][7], self.targets[at][3]
-            (now,) = self.reader.find_many(survey, [alert])
-            if now is None or (now.record.number, now.entry.row) == (number, _row_of(entry)):
-                return error
-            try:
-                return self.reader.stamps(survey, [now], kinds)[0]
-            except (Damaged, NotInLake) as again:
-                return again
-
-
-def _row_of(entry: bytes) -> int:
-    return int.from_bytes(entry[:4], "little")
-
-
-class _Files(_Reading):
-    """A file a target, each behind its header as in a zip."""
-
-    def __init__(self, reader: Reader, unit: StampUnit, cancelled: Callable[[], bool]) -> None:
-        super().__init__(reader, unit, cancelled)
-        self._end = 0
-
-    def run(self) -> list[Line]:
-        for survey, kinds, members in self.groups():
-            for at, answer, share in self.read(survey, kinds, members):
-                self.look()
-                began = time.perf_counter()
-                line = self._one(at, answer, survey)
-                line.seconds = share + time.perf_counter() - began
-                self.lines[at] = line
-        lines = [line for line in self.lines if line is not None]
-        assert len(lines) == len(self.unit)
-        if self.unit.texts:
-            self._add_texts(lines)
-        self.pieces = [b"".join(self.pieces)]  # a thousand small writes cost more than one copy
+    def lines(self) -> list[Line]:
+        """Return what became of every target."""
+        lines = [line for line in self._lines if line is not None]
+        assert len(lines) == len(self.unit), "every target has been worked on"
         return lines
 
+
+class _Files(_Making):
+    """A file a target, each behind its header as in a zip."""
+
+    def __init__(self, unit: StampUnit, gathering: Gathering) -> None:
+        super().__init__(unit, gathering)
+        self._end = 0
+        self._held: list[bytes] = []
+
+    def make(self) -> Iterator[bytes]:
+        """Yield the part."""
+        for batch in self.gathering.batches():
+            for at, answer in zip(batch.members, batch.answers, strict=True):
+                self.gathering.look()
+                began = time.perf_counter()
+                line = self._one(at, answer, batch.survey)
+                line.seconds = batch.seconds + time.perf_counter() - began
+                self.tell(at, line)
+            yield from self._taken()
+        if self.unit.texts:
+            self._add_texts(self.lines())
+        self.gathering.look()
+        yield from self._taken()
+
+    def _taken(self) -> Iterator[bytes]:
+        """Yield what has been made as one piece: a hundred small writes cost more than one copy."""
+        if self._held:
+            yield b"".join(self._held)
+            self._held.clear()
+
     def _one(self, at: int, answer: AlertStamps | LakeError, survey: Survey) -> Line:
-        row, target, order = self.targets[at][0], self.targets[at][1], self.targets[at][4]
+        row, target, order = self.targets[at]
         if isinstance(answer, LakeError):
             return failed(answer)
         line = Line(OK, object=answer.object_id, archive_file=answer.file)
@@ -207,7 +198,7 @@ class _Files(_Reading):
 
     def _add_texts(self, lines: Sequence[Line]) -> None:
         """Write, in place of what could not be made, why: it begins with a label of SODA 1.0 (5.2)."""
-        for (row, target, *_), line in zip(self.targets, lines, strict=True):
+        for (row, target, _), line in zip(self.targets, lines, strict=True):
             if line.status != OK:
                 label = "UsageError" if line.status == NOT_FOUND else "Error"
                 text = f"{label}: {' '.join((line.message or line.status).split())}\n"
@@ -220,39 +211,39 @@ class _Files(_Reading):
         line.crc32, line.sha256 = zlib.crc32(body), sha256(body).hexdigest()
         header = local_header(name, len(body), line.crc32)
         line.offset = self._end + len(header)
-        self.pieces += (header, body)
+        self._held += (header, body)
         self._end = line.offset + len(body)
 
 
-class _Tables(_Reading):
+class _Tables(_Making):
     """Rows of a table of stamps: record batch messages."""
 
-    def run(self) -> list[Line]:
-        for survey, kinds, members in self.groups():
+    def make(self) -> Iterator[Any]:
+        """Yield the part."""
+        for batch in self.gathering.batches():
             began = time.perf_counter()
-            alerts: list[AlertStamps] = []
             kept: list[int] = []
-            for at, answer, _ in self.read(survey, kinds, members):
-                self.look()
-                cut = answer if isinstance(answer, LakeError) else self._cut(at, answer, kinds)
+            alerts: list[AlertStamps] = []
+            lines: dict[int, Line] = {}
+            for at, answer in zip(batch.members, batch.answers, strict=True):
+                self.gathering.look()
+                cut = answer if isinstance(answer, LakeError) else self._cut(at, answer, batch.kinds)
                 if isinstance(cut, Exception):
-                    self.lines[at] = failed(cut)
-                    continue
-                alerts.append(cut)
-                kept.append(at)
-            if alerts:
-                self._append(kept, alerts, kinds)
-            share = (time.perf_counter() - began) / len(members)
-            for at in members:
-                line = self.lines[at]
-                assert line is not None
+                    lines[at] = failed(cut)
+                else:
+                    kept.append(at)
+                    alerts.append(cut)
+            message = self._message(kept, alerts, batch.kinds, lines) if kept else None
+            share = batch.seconds + (time.perf_counter() - began) / len(batch.members)
+            for at, line in lines.items():
                 line.seconds = share
-        lines = [line for line in self.lines if line is not None]
-        assert len(lines) == len(self.unit)
-        return lines
+                self.tell(at, line)
+            if message is not None:
+                yield message
+        self.gathering.look()
 
     def _cut(self, at: int, alert: AlertStamps, kinds: Sequence[str]) -> AlertStamps | Exception:
-        finish = self.unit.orders[self.targets[at][4]].finish
+        finish = self.unit.orders[self.targets[at][2]].finish
         region = finish.region if isinstance(finish, ArrowStamps) else None
         if all(alert.stamps.get(kind) is None for kind in kinds):
             return NotInLake(
@@ -265,33 +256,36 @@ class _Tables(_Reading):
         except (*_BUGS, LakeError) as error:
             return error
 
-    def _append(self, kept: list[int], alerts: list[AlertStamps], kinds: Sequence[str]) -> None:
+    def _message(
+        self, kept: list[int], alerts: list[AlertStamps], kinds: Sequence[str], lines: dict[int, Line]
+    ) -> Any:
+        """Return the message of these alerts' stamps; those that are damaged are left out. None: all are."""
         try:
             batch = stamp_batch(alerts, kinds, fits=self.unit.fits)
         except (*_BUGS, Damaged):
-            kept, alerts, batch = self._without_the_damaged(kept, alerts, kinds)
-        rows = [self.targets[at][0] for at in kept]
-        ids = [self.targets[at][1] for at in kept]
-        if kept:
-            self.pieces.append(table_message(batch, rows, ids, len(kinds)))
+            kept, alerts = self._without_the_damaged(kept, alerts, kinds, lines)
+            if not kept:
+                return None
+            batch = stamp_batch(alerts, kinds, fits=self.unit.fits)
         pixels = batch["pixels"].value_lengths().fill_null(0).to_numpy().reshape(-1, len(kinds)).sum(axis=1)
         for at, alert, count in zip(kept, alerts, pixels.tolist(), strict=True):
-            self.lines[at] = Line(OK, object=alert.object_id, bytes=4 * count, archive_file=alert.file)
+            lines[at] = Line(OK, object=alert.object_id, bytes=4 * count, archive_file=alert.file)
+        rows, ids = ([self.targets[at][column] for at in kept] for column in (0, 1))
+        return table_message(batch, rows, ids, len(kinds))
 
     def _without_the_damaged(
-        self, kept: list[int], alerts: list[AlertStamps], kinds: Sequence[str]
-    ) -> tuple[list[int], list[AlertStamps], Any]:
+        self, kept: list[int], alerts: list[AlertStamps], kinds: Sequence[str], lines: dict[int, Line]
+    ) -> tuple[list[int], list[AlertStamps]]:
         good: list[tuple[int, AlertStamps]] = []
         for at, alert in zip(kept, alerts, strict=True):
-            self.look()
+            self.gathering.look()
             try:
                 stamp_batch([alert], kinds)
             except (*_BUGS, Damaged) as error:
-                self.lines[at] = replace(failed(error), object=alert.object_id, archive_file=alert.file)
+                lines[at] = replace(failed(error), object=alert.object_id, archive_file=alert.file)
             else:
                 good.append((at, alert))
-        alerts = [alert for _, alert in good]
-        return [at for at, _ in good], alerts, stamp_batch(alerts, kinds, fits=self.unit.fits)
+        return [at for at, _ in good], [alert for _, alert in good]
 
 
 def failed(error: Exception) -> Line:
