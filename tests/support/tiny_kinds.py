@@ -8,6 +8,7 @@ error document of its own.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -102,7 +103,7 @@ class CountingWork:
             raise AssertionError("another job's planning")
         units = []
         halves = [range(self.units // 2), range(self.units // 2, self.units)]
-        for number in sum(planning.map(list, halves), start=[]):
+        for number in itertools.chain.from_iterable(planning.map(list, halves)):
             once = number in self.flaky | self.kill
             mark = f"{self.marks}/{self.job}-{number}" if once else ""
             spec = Counted(number, self.seconds, number in self.fail, mark, number in self.kill)

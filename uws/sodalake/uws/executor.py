@@ -29,6 +29,7 @@ import structlog
 from .daskpool import Lost, Pool
 from .dispatch import Dispatcher
 from .errors import BadJob, IllegalTransition, NoSuchJob, StoreUnavailable, UwsError, WorkFailed
+from .events import DESTRUCTION, QUEUE
 from .jobs import ErrorSummary, Job, Progress, Result, Timing, UnitRecord
 from .kinds import ONE, SEVERAL, Cancelled, Document, Kind, Plan, ResultStore, Unit, Work
 from .phases import FINAL, Event, Instruction, Phase
@@ -179,6 +180,10 @@ class Executor:
             await self._claim(job_id)
         for work in (self._take(), self._look_around(), self._collect_garbage()):
             self._spawn(work)
+        # What other servers on the same store did: at once, where `_look_around` would find it later.
+        self._spawn(self._on(QUEUE, self._wake.set))
+        self._spawn(self._on(DESTRUCTION, self._due.set))
+        self._spawn(self._on(self.store.runner, lambda: self._spawn(self._end_as_asked())))
         self._wake.set()
 
     async def stop(self) -> None:
@@ -611,15 +616,39 @@ class Executor:
 
     # -- housekeeping
 
+    async def _on(self, key: str, act: Callable[[], object]) -> None:
+        while True:
+            await self.store.events.subscribe(key)
+            act()
+
+    async def _end_as_asked(self) -> None:
+        """End the jobs that another server was asked to end."""
+        for job_id in await self.store.abort_requests():
+            active = self._active.get(job_id)
+            if active is not None and not active.ending:
+                await self._end(active, Event.ABORT)
+
+    async def _let_go(self) -> None:
+        """Stop working on jobs that are no longer this server's: another took them over, or they are gone."""
+        for active in list(self._active.values()):
+            try:
+                job = await self.store.get(active.job.id)
+            except NoSuchJob:
+                job = None
+            ours = (
+                job is not None and job.phase is Phase.EXECUTING and job.runner in (None, self.store.runner)
+            )
+            if not ours and not active.ending and active.job.id in self._active:
+                _log.warning("a job is another server's now", job=active.job.id)
+                await self._drop(active.job.id)
+
     async def _look_around(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_AROUND)
             try:
                 await self._measure()
-                for job_id in await self.store.abort_requests():
-                    active = self._active.get(job_id)
-                    if active is not None and not active.ending:
-                        self._spawn(self._end(active, Event.ABORT))
+                await self._end_as_asked()
+                await self._let_go()
                 for job_id in {*await self.store.orphans(), *self._dropped}:
                     await self._claim(job_id)
                     self._dropped.discard(job_id)
