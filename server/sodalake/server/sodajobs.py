@@ -486,20 +486,18 @@ class _Finishing:
     def results(self) -> list[Result]:
         container = self._asked.container
         table = container in ("arrow", "parquet")
-        # Seen from the manifest, which is one of the job's results.
+        # Seen from the manifest, which is one of the job's results; those of a list are not listed there.
+        urls = {"each": "./", "zip": "../files/", "folder": "../files/"}.get(container, "")
         manifest = manifest_table(
-            self._reports,
-            len(self._asked.work),
-            urls="" if table else "../files/",
-            container=_NAMES[container] if table else "",
+            self._reports, len(self._asked.work), urls=urls, container=_NAMES[container] if table else ""
         )
         written = manifests(manifest)
-        objects = dict(written)
-        if not table:
-            objects["locator"] = locator(self._reports, len(self._asked.work))
-        # Side by side: a file on HDFS is mostly waiting.
-        with ThreadPoolExecutor(len(objects)) as pool:
-            segments = dict(zip(objects, pool.map(self._object, objects, objects.values()), strict=True))
+        bodies = dict(written)
+        if container in ("zip", "folder"):
+            bodies["locator"] = locator(self._reports, len(self._asked.work))
+        # Side by side: a file on HDFS is mostly waiting, 25 ms of it.
+        with ThreadPoolExecutor(len(bodies)) as pool:
+            segments = dict(zip(bodies, pool.map(self._kept, bodies, bodies.values()), strict=True))
         found = [Result(name, MANIFEST_TYPES[name], (segments[name],), name) for name in written]
         if container == "each":
             return found + self._each()
@@ -547,11 +545,15 @@ class _Finishing:
         for number, one in enumerate(pieces.pieces):
             if isinstance(one, Range):
                 segments.append(Segment(one.object, one.offset, one.length))
-            elif len(one) <= _LITERAL:
-                segments.append(Segment(data=one))
             else:
-                segments.append(self._object(f"{name}.{number}", one))
+                segments.append(self._kept(f"{name}.{number}", one))
         return Result(name, pieces.content_type, tuple(segments), name)
+
+    def _kept(self, name: str, body: bytes) -> Segment:
+        """Keep some bytes: with the job where they are few, as an object where not. The locator is opened by name."""
+        if len(body) <= _LITERAL and name != "locator":
+            return Segment(data=body)
+        return self._object(name, body)
 
     def _object(self, name: str, body: bytes) -> Segment:
         size = self._results.write(f"{self._prefix}/{name}", body)
