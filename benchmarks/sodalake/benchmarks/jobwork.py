@@ -33,7 +33,6 @@ def bulk_job(stage: JobStage) -> list[Figure]:
     count, files = stage.jobs.targets, min(stage.scale.bulk_files, stage.scale.files)
     place = stage.site.name
     jobs, plain = [], []
-    stage.run(_big(stage, count, files, seed=40))  # the workers start, and open what they hold open
     for turn in range(stage.jobs.rounds):
         jobs.append(count / stage.run(_big(stage, count, files, seed=41 + turn)))
         with bulk_workers() as client:
@@ -162,8 +161,7 @@ async def _aborts(stage: JobStage) -> tuple[list[float], list[float], list[int]]
         watching = await _client(service.scheduler_url, asynchronous=True)
         try:
             async with stage.client("aborts", service.address) as client:
-                warm, _ = await client.submit(ARROW, stage.targets(min(500, stage.jobs.targets), seed=60))
-                await client.completed(warm)
+                await stage.warm(service.address)
                 for turn in range(stage.jobs.aborts):
                     job, _ = await client.submit(ARROW, stage.targets(stage.jobs.targets, seed=61 + turn))
                     await _running(client, job)

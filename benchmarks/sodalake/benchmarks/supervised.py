@@ -27,6 +27,7 @@ __all__ = ["Piece", "Supervised"]
 _PAUSE = 0.1  # seconds between a piece's end and its next start
 _PATIENCE = 120.0  # seconds to get ready
 _GRACE = 30.0  # seconds to end
+_AT_ONCE = 2  # units of a batch worker, as the server's own have
 _DASK = (sys.executable, "-m")
 
 
@@ -159,7 +160,7 @@ class Supervised:
             plain,
         )
         self.workers = [
-            Piece(f"worker {number}", self._worker(BATCH, f"batch-{number}"), plain)
+            Piece(f"worker {number}", self._worker(BATCH, f"batch-{number}", _AT_ONCE), plain)
             for number in range(1, workers + 1)
         ]
         self.fast = Piece("fast worker", self._worker(LANE, "fast"), plain)
@@ -172,13 +173,13 @@ class Supervised:
             ready="ready ",
         )  # fmt: skip
 
-    def _worker(self, resource: str, name: str) -> list[str]:
+    def _worker(self, resource: str, name: str, at_once: int = 1) -> list[str]:
         folder = Path(self._folder.name) / name
         folder.mkdir()
         return [
             *_DASK, "distributed.cli.dask_worker", self.scheduler_url, "--no-nanny", "--no-dashboard",
-            "--host", "127.0.0.1", "--nthreads", "1", "--memory-limit", "0", "--resources", f"{resource}=1",
-            "--local-directory", str(folder),
+            "--host", "127.0.0.1", "--nthreads", str(at_once), "--resources", f"{resource}={at_once}",
+            "--memory-limit", "0", "--local-directory", str(folder),
         ]  # fmt: skip
 
     @property
