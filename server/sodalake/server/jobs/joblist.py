@@ -14,6 +14,11 @@ from sodalake.uws.phases import Phase
 __all__ = ["JobList"]
 
 _MOST = 2**31 - 1
+_OFFERED = frozenset(Phase) - {
+    Phase.UNKNOWN,
+    Phase.HELD,
+    Phase.SUSPENDED,
+}  # to people; jobs are hardly ever those
 
 
 class JobList(JobHandler):
@@ -30,24 +35,26 @@ class JobList(JobHandler):
         last = whole_number(parameters, "LAST", 1, "It is how many of the newest jobs are listed.")
         if last is not None:
             last = min(last, _MOST)
+        hidden = self.user.is_anonymous and not self.room.limits.anonymous_list
         page = self.wants_page
         if page:
             # One more than is shown tells whether there are more.
-            shown = self.room.limits.listed if last is None else last
-            last = min(shown, self.room.limits.listed) + 1
+            last = min(last or self.room.limits.listed, self.room.limits.listed) + 1
         refs: list[JobRef] = []
-        if not self.user.is_anonymous or self.room.limits.anonymous_list:
+        if not hidden:
             refs = await self.room.store.find(
                 self.room.kind, self.user.name, phases=phases, after=after, last=last
             )
         if page:
             assert last is not None
+            offered = [phase for phase in Phase if phase in _OFFERED or phase in phases]
             self.show(
                 "joblist.html",
                 refs=refs[: last - 1],
                 more=len(refs) >= last,
                 phases=phases,
-                all_phases=tuple(Phase),
+                offered=offered,
+                hidden=hidden,
             )
             return
         self.set_header("Content-Type", XML)
