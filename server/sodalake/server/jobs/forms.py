@@ -24,6 +24,7 @@ from sodalake.uws.documents import BadTime, parse_time
 from sodalake.uws.jobs import Parameter
 
 __all__ = [
+    "OURS",
     "PART_NAME",
     "Form",
     "Part",
@@ -35,7 +36,9 @@ __all__ = [
     "whole_number",
 ]  # fmt: skip
 
-_OURS: Final = frozenset({"phase", "runid", "action", "wait", "executionduration", "destruction"})
+OURS: Final = frozenset({"phase", "runid", "action", "wait", "executionduration", "destruction"})
+"""Names, in small letters, that are the tree's own."""
+
 _PARAM: Final = re.compile(r"param:(.*)", re.I | re.S)
 PART_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 """Names of parts: safe as the end of an object's name and of a URL."""
@@ -109,7 +112,7 @@ def read_form(request: HTTPServerRequest) -> Form:
     used: set[str] = set()
     for name, raw in pairs:
         value = _text(name, raw)
-        if name.lower() in _OURS:
+        if name.lower() in OURS:
             ours.append((name, value))
             continue
         parameters.append(Parameter(name, value))

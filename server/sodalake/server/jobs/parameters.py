@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sodalake.server.dali import clip, decoded
+from sodalake.server.dali import Parameters, clip, decoded
 from sodalake.server.errors import BadParameter, NoSuchPage
 from sodalake.server.jobs.downloads import Download
-from sodalake.server.jobs.forms import PART_NAME, Part, check_text, read_form, run_id_of
+from sodalake.server.jobs.forms import OURS, PART_NAME, Part, check_text, read_form, run_id_of
 from sodalake.server.jobs.resource import TEXT, XML, JobHandler
 from sodalake.server.jobs.results import refuse_archived
 from sodalake.uws.documents import parameters_document
@@ -76,6 +76,16 @@ class ParameterHandler(Download):
         """Set the parameter, of a job that is PENDING, to what the body is: text, or a file where it is not."""
         job = await self.job(job_id)
         body = self.request.body
+        if name.lower() == "runid":
+            await self.room.add(
+                job, (), (), run_id_of(Parameters([(name, check_text(name, decoded(name, body)))])) or ""
+            )
+            self.see_other(self.job_url(job.id))
+            return
+        if name.lower() in OURS:
+            raise BadParameter(
+                f"{name.upper()} is no parameter of the job.", f"Post it to {self.job_url(job.id)}."
+            )
         kind = self.request.headers.get("Content-Type", "text/plain").strip()
         is_text = kind.partition(";")[0].strip().lower() in (
             "text/plain",
