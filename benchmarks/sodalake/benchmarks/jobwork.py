@@ -156,12 +156,14 @@ def aborts(stage: JobStage) -> list[Figure]:
 
 async def _aborts(stage: JobStage) -> tuple[list[float], list[float], list[int]]:
     phases, quiet, done = [], [], []
-    settings = stage.settings("aborts")
+    # Forty units whatever the scale: the job is still running when it is told to stop.
+    settings = stage.settings("aborts", unit=str(max(1, stage.jobs.targets // 40)))
     async with Supervised(stage.large.url, settings) as service:
         watching = await _client(service.scheduler_url, asynchronous=True)
         try:
             async with stage.client("aborts", service.address) as client:
                 await stage.warm(service.address)
+                await _idle(watching)  # the workers import this module once, which takes them seconds
                 for turn in range(stage.jobs.aborts):
                     job, _ = await client.submit(ARROW, stage.targets(stage.jobs.targets, seed=61 + turn))
                     await _running(client, job)
