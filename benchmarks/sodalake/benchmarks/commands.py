@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -119,6 +120,8 @@ def jobs(
 
     from sodalake.benchmarks.jobs import FULL, QUICK, run
 
+    # Who ends the bench ends what it started, too: a service in pieces has nobody else.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = run(
         QUICK if quick else FULL,
         rows=only or _JOB_ROWS,
