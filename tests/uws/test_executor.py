@@ -268,6 +268,18 @@ def test_execution_duration_is_kept(run: Callable[..., None]) -> None:
     run(scenario)
 
 
+def test_execution_duration_may_change_while_a_job_executes(run: Callable[..., None]) -> None:
+    async def scenario(room: Room) -> None:
+        job_id = await room.submit(units=1000, seconds=0.1)
+        await room.until(job_id, lambda job: job.progress.done >= 1)
+        await room.store.edit(job_id, execution_duration=1)
+        job = await room.ended(job_id)
+        assert job.phase is Phase.ABORTED
+        assert job.error is not None
+
+    run(scenario)
+
+
 def test_destruction_leaves_an_archived_job_and_no_bytes(run: Callable[..., None]) -> None:
     async def scenario(room: Room) -> None:
         job_id = await room.submit(units=2)

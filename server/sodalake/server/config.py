@@ -283,6 +283,11 @@ class Jobs(_Section):
     keep: float = Field(7.0, gt=0, description="Days until a job is destroyed when it does not say.")
     longest_keep: float = Field(90.0, gt=0, description="Days a job may be kept at most.")
     archive: float = Field(30.0, ge=0, description="Days a destroyed job is still listed as ARCHIVED.")
+    anonymous_list: Literal["auto", "yes", "no"] = Field(
+        "auto",
+        description="Whether visitors without a token see, in the list, the jobs of all visitors without one: who"
+        " knows a job's address can end it. auto: when the service listens on loopback only.",
+    )
     wait: float = Field(
         50.0,
         gt=0,

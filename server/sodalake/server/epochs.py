@@ -15,9 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-import structlog
-from tornado.iostream import StreamClosedError
-
 from sodalake.lake.alerts import EpochsOf
 from sodalake.lake.errors import LakeError
 from sodalake.lake.lanes import Finish
@@ -26,8 +23,6 @@ from sodalake.server.plans import PASSING
 from sodalake.sodacut import ArrowEpochs, FitsEpochs, JsonEpochs, ZipEpochs, manifest
 
 __all__ = ["EpochStream", "EpochsPlan", "epoch_writer"]
-
-_log = structlog.get_logger("sodalake.epochs")
 
 
 class Framing(Protocol):
@@ -172,32 +167,22 @@ class EpochStream(Handler):
         reading: asyncio.Task[Any] | None = None
         sent = 0
         try:
-            while True:
-                sent += limits.chunk
-                if page.next is not None:
-                    if sent >= limits.epochs:
-                        raise LakeError(f"The object has more than {limits.epochs} epochs (limits.epochs).")
-                    reading = asyncio.create_task(self._page(plan, page.next))
-                self.write(framing.add(page.made))
+            with self.whole_or_cut(object=plan.object_id):
+                while True:
+                    sent += limits.chunk
+                    if page.next is not None:
+                        if sent >= limits.epochs:
+                            raise LakeError(
+                                f"The object has more than {limits.epochs} epochs (limits.epochs)."
+                            )
+                        reading = asyncio.create_task(self._page(plan, page.next))
+                    self.write(framing.add(page.made))
+                    await asyncio.wait_for(self.flush(), seconds)
+                    if reading is None:
+                        break
+                    page, reading = await reading, None
+                self.write(framing.end())
                 await asyncio.wait_for(self.flush(), seconds)
-                if reading is None:
-                    break
-                page, reading = await reading, None
-            self.write(framing.end())
-            await asyncio.wait_for(self.flush(), seconds)
-        except StreamClosedError:
-            return  # the client has gone; on_connection_close told the log
-        except (LakeError, TimeoutError) as error:
-            _log.warning(
-                "stream cut",
-                id=self.request_id,
-                object=plan.object_id,
-                why=str(error) or "the client does not read",
-            )
-            self.cut()
-        except BaseException:
-            self.cut()
-            raise
         finally:
             if reading is not None:
                 reading.cancel()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -105,11 +105,13 @@ class Forecasts:
 
     async def of_new(self, owner: str | None, priority: int, sketch: Sketch) -> Estimate:
         """Return the estimate of a job that would be queued now."""
-        asked = (owner, priority, sketch)
+        return await self._given((owner, priority, sketch), lambda: self._play(owner, priority, sketch, None))
+
+    async def _given(self, asked: tuple[object, ...], play: Callable[[], Awaitable[Estimate]]) -> Estimate:
         known = self._answers.get(asked)
         if known is not None and time.monotonic() - known[0] < _FRESH:
             return known[1]
-        made = await self._play(owner, priority, sketch, None)
+        made = await play()
         if len(self._answers) > 1000:
             self._answers.clear()
         self._answers[asked] = (time.monotonic(), made)
@@ -122,7 +124,9 @@ class Forecasts:
         sketch = self._known(job)
         if job.phase is Phase.PENDING:
             return await self.of_new(job.owner, job.priority, sketch)
-        return await self._play(job.owner, job.priority, sketch, job)
+        return await self._given(
+            (job.id, job.version), lambda: self._play(job.owner, job.priority, sketch, job)
+        )
 
     def _known(self, job: Job) -> Sketch:
         sketch = self._sketch(job)

@@ -7,15 +7,17 @@ domain errors and leave the rest to `Handler`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any, ClassVar
 
 import structlog
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from sodalake.lake.errors import LakeError, Unavailable
@@ -201,6 +203,23 @@ class Handler(RequestHandler):
         if not stream.closed():
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             stream.close()
+
+    @contextlib.contextmanager
+    def whole_or_cut(self, **about: str) -> Iterator[None]:
+        """Cut the connection where what is sent inside cannot be sent to its end; `about` goes to the log."""
+        try:
+            yield
+        except StreamClosedError:
+            return  # the client has gone; on_connection_close told the log
+        except (LakeError, OSError, TimeoutError) as error:
+            why = str(error) or "the client does not read"
+            _failures.warning(
+                "stream cut", id=self.request_id, path=self.request.path[:200], why=why, **about
+            )
+            self.cut()
+        except BaseException:
+            self.cut()
+            raise
 
     # -- the end of a request
 

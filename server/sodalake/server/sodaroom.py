@@ -44,6 +44,7 @@ __all__ = ["SodaRoom", "open_room", "store_url"]
 
 _PATH = "/soda/async"
 _OPEN_LOCATORS = 32
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(eq=False)
@@ -176,7 +177,7 @@ async def open_room(service: Service, workers: Workers, close: contextlib.AsyncE
         kind.name,
         _PATH,
         "Cutout jobs",
-        _job_limits(jobs),
+        _job_limits(settings),
         settings=settings,
         surveys=lake.surveys,
         forecasts=Forecasts(executor, kind.name, sketch),
@@ -215,7 +216,9 @@ def _executor_limits(jobs: Jobs) -> ExecutorLimits:
     )
 
 
-def _job_limits(jobs: Jobs) -> JobLimits:
+def _job_limits(settings: Settings) -> JobLimits:
+    jobs = settings.jobs
+    listed = settings.address in _LOOPBACK if jobs.anonymous_list == "auto" else jobs.anonymous_list == "yes"
     return JobLimits(
         wait=jobs.wait,
         active=jobs.total,
@@ -224,4 +227,5 @@ def _job_limits(jobs: Jobs) -> JobLimits:
         longest_execution=jobs.longest_duration,
         lifetime=timedelta(days=jobs.keep),
         longest_lifetime=timedelta(days=jobs.longest_keep),
+        anonymous_list=listed,
     )

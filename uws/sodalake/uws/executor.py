@@ -20,7 +20,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -47,6 +47,7 @@ _INLINE_PLAN = 256 * 1024  # bytes; a larger plan is an object of the result sto
 _LOOK_AROUND = 2.0  # seconds between looks at orphans, requests of other servers, and the pool's width
 _GC_LONGEST = 60.0  # seconds between looks at what is to be destroyed
 _AGAIN = "Send the job again; if it stays so, tell the operator."
+_STRAYS = 3600.0  # seconds between looks at objects without a job
 _LOST_MOST = 20  # times a unit may be lost without being at fault
 
 
@@ -178,7 +179,7 @@ class Executor:
         await self._measure()
         for job_id in await self.store.orphans():
             await self._claim(job_id)
-        for work in (self._take(), self._look_around(), self._collect_garbage()):
+        for work in (self._take(), self._look_around(), self._collect_garbage(), self._sweep_strays()):
             self._spawn(work)
         # What other servers on the same store did: at once, where `_look_around` would find it later.
         self._spawn(self._on(QUEUE, self._wake.set))
@@ -345,8 +346,7 @@ class Executor:
         job = active.job
         limit: asyncio.Task[None] | None = None
         try:
-            if job.execution_duration:
-                limit = asyncio.create_task(self._expire(active))
+            limit = asyncio.create_task(self._expire(active))
             await self._work(active)
         except asyncio.CancelledError:
             raise
@@ -506,11 +506,20 @@ class Executor:
         self.ended()
 
     async def _expire(self, active: _Active) -> None:
-        started = active.job.started or datetime.now(UTC)
-        left = active.job.execution_duration - (datetime.now(UTC) - started).total_seconds()
-        await asyncio.sleep(max(0.0, left))
-        if not active.ending:
-            self._spawn(self._end(active, Event.EXPIRE))
+        """End a job when its executionDuration has passed; the client may change it while the job executes."""
+        while not active.ending:
+            changed = self.store.events.subscribe(active.job.id)
+            with contextlib.suppress(NoSuchJob):
+                active.job = replace(
+                    active.job, execution_duration=(await self.store.get(active.job.id)).execution_duration
+                )
+            started, limit = active.job.started or datetime.now(UTC), active.job.execution_duration
+            left = limit - (datetime.now(UTC) - started).total_seconds() if limit else None
+            if left is not None and left <= 0:
+                self._spawn(self._end(active, Event.EXPIRE))
+                return
+            await asyncio.wait({changed}, timeout=left)
+            changed.cancel()
 
     # -- units
 
@@ -684,6 +693,25 @@ class Executor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), wait)
             self._due.clear()
+
+    async def _sweep_strays(self) -> None:
+        """Delete the objects of jobs that were never created: their server was killed between the two."""
+        seen: set[str] = set()
+        while True:
+            try:
+                strays = set()
+                for job_id in await asyncio.to_thread(self.results.folders):
+                    try:
+                        await self.store.get(job_id)
+                    except NoSuchJob:
+                        strays.add(job_id)
+                # A job that is just being created has its files first: what is strange twice is a stray.
+                for job_id in strays & seen:
+                    await asyncio.to_thread(self.results.delete, job_id)
+                seen = strays
+            except Exception as error:  # noqa: BLE001 - any store's; it is tried again
+                _log.error("strays cannot be looked for", error=str(error))
+            await asyncio.sleep(_STRAYS)
 
     async def _sweep(self, job_id: str) -> None:
         """Delete a job's objects; where that fails it is tried again later."""

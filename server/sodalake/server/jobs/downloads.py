@@ -16,18 +16,12 @@ from email.utils import format_datetime
 from typing import Final
 from urllib.parse import quote
 
-import structlog
-from tornado.iostream import StreamClosedError
-
-from sodalake.lake.errors import LakeError
 from sodalake.server.jobs.ranges import Unsatisfiable, wanted
 from sodalake.server.jobs.resource import TEXT, JobHandler
 from sodalake.server.jobs.segments import SegmentReader
 from sodalake.uws.jobs import Result, Segment
 
 __all__ = ["Download"]
-
-_log = structlog.get_logger("sodalake.downloads")
 
 _MIME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(\s*;[\t !-~]*)?")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._ ()+,=@-]")
@@ -99,26 +93,15 @@ class Download(JobHandler):
         seconds = self.service.settings.deadlines.write
         reading: asyncio.Task[bytes] | None = None
         try:
-            # The last piece goes with the end of the answer, so that a client that then closes is not one that left.
-            while (left := left - len(piece)) > 0:
-                reading = asyncio.create_task(self._read(reader))
+            with self.whole_or_cut():
+                # The last piece goes with the end of the answer, so that a client that then closes is not one that
+                # left.
+                while (left := left - len(piece)) > 0:
+                    reading = asyncio.create_task(self._read(reader))
+                    self.write(piece)
+                    await asyncio.wait_for(self.flush(), seconds)
+                    piece, reading = await reading, None
                 self.write(piece)
-                await asyncio.wait_for(self.flush(), seconds)
-                piece, reading = await reading, None
-            self.write(piece)
-        except StreamClosedError:
-            return  # the client has gone; on_connection_close told the log
-        except (LakeError, OSError, TimeoutError) as error:
-            _log.warning(
-                "download cut",
-                id=self.request_id,
-                path=self.request.path[:200],
-                why=str(error) or "the client does not read",
-            )
-            self.cut()
-        except BaseException:
-            self.cut()
-            raise
         finally:
             if reading is not None:
                 reading.cancel()

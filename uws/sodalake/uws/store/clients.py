@@ -180,6 +180,8 @@ def edit(
         put(tx, row, values)
         if destruction is not None:
             tx.changed.append(DESTRUCTION)
+        if execution_duration is not None:
+            tx.changed.append(job_id)  # who executes it counts its seconds
     return get_many(tx, [job_id])[job_id]
 
 
