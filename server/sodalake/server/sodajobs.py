@@ -495,9 +495,11 @@ class _Finishing:
         bodies = dict(written)
         if container in ("zip", "folder"):
             bodies["locator"] = locator(self._reports, len(self._asked.work))
-        # Side by side: a file on HDFS is mostly waiting, 25 ms of it.
-        with ThreadPoolExecutor(len(bodies)) as pool:
-            segments = dict(zip(bodies, pool.map(self._kept, bodies, bodies.values()), strict=True))
+        if sum(map(len, bodies.values())) <= _LITERAL:
+            segments = {name: self._kept(name, body) for name, body in bodies.items()}
+        else:  # side by side: a file on HDFS is mostly waiting, 25 ms of it
+            with ThreadPoolExecutor(len(bodies)) as pool:
+                segments = dict(zip(bodies, pool.map(self._kept, bodies, bodies.values()), strict=True))
         found = [Result(name, MANIFEST_TYPES[name], (segments[name],), name) for name in written]
         if container == "each":
             return found + self._each()

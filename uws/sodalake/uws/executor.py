@@ -374,9 +374,9 @@ class Executor:
         if kind is None:
             raise BadJob(f"This service has no jobs of the kind {job.kind}.")
         active.work = work = await asyncio.to_thread(kind.check, job, self.results)
-        plan = await self._planned(active, work)
+        plan, kept = await self._planned(active, work)
         active.plan = plan
-        if len(plan.units) > 1:
+        if kept and len(plan.units) > 1:
             known = await self.store.units(job.id)
             active.recorded = {record.number for record in known}
             self._check_bytes(active, known)
@@ -387,6 +387,10 @@ class Executor:
         ]
         self.dispatcher.add(job.id, job.owner, job.priority, todo)
         self._pump()
+        if not kept and len(plan.units) > 1:
+            # While the first units run: records mean something only beside the plan they were made by, so none is
+            # written before it is. Of a single unit there is nothing to go on from.
+            await self._keep_plan(active, work)
         await self._record_all(active, len(plan.units))
         single = len(plan.units) == 1 and bool(active.fresh)
         records = active.fresh if single else await self._records(active)
@@ -407,23 +411,25 @@ class Executor:
         )
         self.timed(timing)
 
-    async def _planned(self, active: _Active, work: Work) -> Plan:
-        job = active.job
-        kept = await self.store.plan(job.id)
+    async def _planned(self, active: _Active, work: Work) -> tuple[Plan, bool]:
+        """Return the plan, and whether it was kept by an earlier server."""
+        kept = await self.store.plan(active.job.id)
         if kept is not None:
             if not kept:
-                kept = await asyncio.to_thread(self._read_plan, job.id)
+                kept = await asyncio.to_thread(self._read_plan, active.job.id)
             plan: Plan = pickle.loads(kept)  # noqa: S301 - our own, out of our own store
-            return plan
+            return plan, True
         planning = _Planning(self, active, asyncio.get_running_loop())
-        plan = await asyncio.to_thread(work.plan, planning)
-        if len(plan.units) > 1:  # of a single unit there is nothing to go on from
-            packed = await asyncio.to_thread(pickle.dumps, plan)
-            if len(packed) > _INLINE_PLAN:
-                await asyncio.to_thread(self.results.write, f"{job.id}/plan", packed)
-                packed = b""
-            await self.store.set_plan(job.id, packed, work.shape, Progress(total=plan.targets))
-        return plan
+        return await asyncio.to_thread(work.plan, planning), False
+
+    async def _keep_plan(self, active: _Active, work: Work) -> None:
+        plan, job_id = active.plan, active.job.id
+        assert plan is not None
+        packed = await asyncio.to_thread(pickle.dumps, plan)
+        if len(packed) > _INLINE_PLAN:
+            await asyncio.to_thread(self.results.write, f"{job_id}/plan", packed)
+            packed = b""
+        await self.store.set_plan(job_id, packed, work.shape, Progress(total=plan.targets))
 
     def _read_plan(self, job_id: str) -> bytes:
         stored = self.results.open(f"{job_id}/plan")

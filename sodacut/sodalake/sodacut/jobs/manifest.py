@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +31,9 @@ __all__ = [
 
 _NOT_PLAIN = '[\\x00-\\x1f"\\\\]'
 _NOT_XML = "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x{fffe}\\x{ffff}]"  # characters that XML 1.0 does not have
+
+
+_MANY: Final = 1000  # rows from which threads are worth their start
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +113,12 @@ def manifest_table(
 
 def manifests(table: Any) -> dict[str, bytes]:
     """Return all three manifests by their names (`MANIFEST_TYPES`)."""
-    return {
-        "manifest.csv": manifest_csv(table),
-        "manifest.json": manifest_json(table),
-        "manifest.vot": manifest_votable(table),
-    }
+    writers = {"manifest.csv": manifest_csv, "manifest.json": manifest_json, "manifest.vot": manifest_votable}
+    if table.num_rows < _MANY:
+        return {name: write(table) for name, write in writers.items()}
+    # Most of the time is Arrow's, outside of the interpreter.
+    with ThreadPoolExecutor(len(writers)) as pool:
+        return dict(zip(writers, pool.map(lambda write: write(table), writers.values()), strict=True))
 
 
 def manifest_csv(table: Any) -> bytes:
