@@ -23,9 +23,10 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from sodalake.lake.errors import ConfigurationError, UsageError
 from sodalake.server import tokens as tokens_module
-from sodalake.server.config import Identity, Settings
+from sodalake.server.config import Settings
 from sodalake.server.errors import AuthenticationError
 from sodalake.server.identity import ANONYMOUS, Identities, User, challenges
+from sodalake.server.sections import Identity
 from sodalake.server.tokens import Claims, Tokens, default_key_file, random_key, signing_key
 
 KEY = random_key()

@@ -20,9 +20,9 @@ from tornado.httputil import HTTPHeaders
 
 from sodalake.lake.errors import Damaged, FileGone, Unavailable
 from sodalake.lake.results import ResultFolder
-from sodalake.server.config import Deadlines
 from sodalake.server.jobs.ranges import Unsatisfiable, wanted
 from sodalake.server.jobs.segments import PIECE, SegmentReader
+from sodalake.server.sections import Deadlines
 from sodalake.uws.jobs import NewJob, Result, Segment
 from sodalake.uws.phases import Event
 

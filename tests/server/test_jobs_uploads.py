@@ -13,7 +13,7 @@ from job_server import UWS, JobServer, multipart
 
 from sodalake.lake.errors import Unavailable
 from sodalake.lake.results import ResultFolder
-from sodalake.server.config import Limits
+from sodalake.server.sections import Limits
 
 pytestmark = pytest.mark.embedded
 LIST = b"id,ra,dec\r\nstar,10.5,-3\r\n\x00\xff not text at all"

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from sodalake.lake.errors import ConfigurationError
-from sodalake.server.config import Mail
 from sodalake.server.mail import MailedJob, Pauses, Postman, compose, telling
+from sodalake.server.sections import Mail
 from sodalake.uws.errors import NoSuchJob, StoreUnavailable
 from sodalake.uws.jobs import ErrorSummary, Job, NewJob, Progress
 from sodalake.uws.phases import Event, Phase

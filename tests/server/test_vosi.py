@@ -11,7 +11,7 @@ from vo_models.vosi.availability import Availability
 from vo_models.vosi.capabilities import VOSICapabilities
 
 from sodalake.server.soda import SYNC
-from sodalake.server.sodajobs import ASYNC
+from sodalake.server.sodaorders import ASYNC
 from sodalake.server.vosi import availability, capabilities
 
 BASE = "https://alerts.example.org/lake"

@@ -27,12 +27,13 @@ from tornado.web import Application
 
 from sodalake.lake.lake import Lake
 from sodalake.lake.results import ResultFolder
-from sodalake.server.config import Identity, Settings
+from sodalake.server.config import Settings
 from sodalake.server.gate import GateServer
 from sodalake.server.handlers import Handler, NotFound
 from sodalake.server.identity import Identities
 from sodalake.server.jobs import JobLimits, JobRoom, routes
 from sodalake.server.portal.pages import StaticFile
+from sodalake.server.sections import Identity
 from sodalake.server.service import Service
 from sodalake.server.tokens import Claims
 from sodalake.uws.errors import BadJob

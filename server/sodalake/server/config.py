@@ -15,19 +15,10 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Iterator
-from email.utils import parseaddr
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -38,273 +29,13 @@ from pydantic_settings import (
 )
 
 from sodalake.lake.errors import ConfigurationError
+from sodalake.server.sections import Deadlines, Identity, Jobs, Limits, Log, Mail, words
 
-__all__ = [
-    "KEY_BYTES",
-    "Deadlines",
-    "Identity",
-    "Jobs",
-    "Limits",
-    "Log",
-    "Mail",
-    "Settings",
-    "load_settings",
-    "to_toml",
-]
-
-KEY_BYTES = 32
-"""The shortest key of HMAC-SHA256 (RFC 7518, 3.2)."""
+__all__ = ["Settings", "load_settings", "to_toml"]
 
 PREFIX = "SODALAKE_"
 # Variables of the same prefix that are not settings of the service.
 _OTHERS = ("SODALAKE_TEST_", "SODALAKE_CLUSTER_", "SODALAKE_BENCH_", "SODALAKE_CACHE", "SODALAKE_CONFIG")
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Deadlines(_Section):
-    """How long things may take; what passes its deadline is answered 503."""
-
-    request: float = Field(
-        20.0,
-        gt=0,
-        description="Seconds for one question to the archive: above it a client has gone away anyway.",
-    )
-    chunk: float = Field(
-        60.0, gt=0, description="Seconds for one chunk of a streamed answer (limits.chunk alerts at a time)."
-    )
-    health: float = Field(
-        3.0,
-        gt=0,
-        description="Seconds in which the back ends must answer for /soda/availability to say true.",
-    )
-    write: float = Field(
-        60.0,
-        gt=0,
-        description="Seconds a client may take to read one chunk of a streamed answer before it is cut off.",
-    )
-    drain: float = Field(
-        30.0, ge=0, description="Seconds that requests under way are given to finish after SIGTERM."
-    )
-    idle: float = Field(
-        300.0,
-        gt=0,
-        description="Seconds a kept-alive connection may stay idle, and a request may take to arrive.",
-    )
-
-
-class Limits(_Section):
-    """How much one request may ask for or send."""
-
-    epochs: int = Field(
-        100_000,
-        ge=1,
-        description="Alerts in one streamed answer (all=true); a stream that grows beyond it is cut.",
-    )
-    chunk: int = Field(
-        32,
-        ge=1,
-        le=1000,
-        description="Alerts read at a time for a streamed answer: memory is this times 3 stamps.",
-    )
-    query: int = Field(32_768, ge=1024, description="Bytes of a request's URL; a longer one is answered 414.")
-    headers: int = Field(
-        65_536, ge=4096, description="Bytes of the request line and headers together; more is answered 431."
-    )
-    body: int = Field(
-        1_048_576,
-        ge=1024,
-        description="Bytes of a request's body; a longer one is answered 413. Only files need more.",
-    )
-    upload: int = Field(
-        67_108_864,
-        ge=1024,
-        description="Bytes of a request that brings files for a job; 64 MiB are some two million targets.",
-    )
-    uploads: int = Field(
-        4,
-        ge=1,
-        description="Requests longer than limits.body that may arrive at a time; more are answered 503. Each takes"
-        " three times its size of memory for a moment.",
-    )
-
-
-def _words(value: object) -> object:
-    """Let a list be written with commas, as the environment has it."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-class Identity(_Section):
-    """How visitors prove who they are. Tokens are made by `sodalake token`."""
-
-    key: SecretStr = Field(
-        SecretStr(""),
-        description="Secret that tokens are signed with, at least 32 bytes; never printed. Empty: the one in"
-        " key_file. A new one ends all tokens.",
-    )
-    key_file: str = Field(
-        "",
-        description="File with that secret, made when first needed; servers of one service share it. Empty:"
-        " sodalake/token.key in the user's configuration folder (~/.config).",
-    )
-    urgent_groups: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Groups whose members' jobs go before everybody else's, such as a follow-up team."
-    )
-
-    _split = field_validator("urgent_groups", mode="before")(_words)
-
-    @field_validator("key")
-    @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if 0 < len(value.get_secret_value().encode()) < KEY_BYTES:
-            raise ValueError(f"at least {KEY_BYTES} bytes, such as `openssl rand -base64 48` makes")
-        return value
-
-
-class Mail(_Section):
-    """Mails to the owners of jobs that end."""
-
-    host: str = Field("", description="Mail server that takes our mails; empty: none are sent.")
-    port: int = Field(
-        0, ge=0, le=65_535, description="Its TCP port; 0: the usual one, 25, with starttls 587, with tls 465."
-    )
-    tls: Literal["none", "starttls", "tls"] = Field(
-        "starttls",
-        description="How the connection is kept private: starttls begins in the clear and insists, tls from the"
-        " first byte, none is for a mail server on this machine.",
-    )
-    ca_file: str = Field(
-        "",
-        description="File with the certificates that are trusted, in PEM; empty: the system's. For a mail server"
-        " with a certificate of its own.",
-    )
-    user: str = Field("", description="Account at the mail server; empty: none is needed.")
-    password: SecretStr = Field(SecretStr(""), description="Its password; never printed.")
-    sender: str = Field(
-        "", description="Who the mails are from, such as sodalake <noreply@example.org>; needed with host."
-    )
-    url: str = Field(
-        "",
-        pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$",
-        description="The service's root as the readers of mails reach it, such as"
-        " https://example.org/sodalake; empty: the address it listens on.",
-    )
-    after: float = Field(
-        300.0,
-        ge=0,
-        description="Seconds: the end of a job that took longer is told to its owner, unless the job says"
-        " NOTIFY=false. With NOTIFY=true it is told always.",
-    )
-
-    @field_validator("sender")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        if value and (not value.isprintable() or "@" not in parseaddr(value)[1]):
-            raise ValueError("an address such as sodalake <noreply@example.org>")
-        return value
-
-    @model_validator(mode="after")
-    def _complete(self) -> Mail:
-        if self.host and not self.sender:
-            raise ValueError("mail.sender is needed where mail.host is given")
-        if self.password.get_secret_value() and not self.user:
-            raise ValueError("mail.password is of no use without mail.user")
-        if self.user and self.tls == "none":
-            raise ValueError("mail.password would be sent in the clear: mail.tls must be starttls or tls")
-        return self
-
-
-class Jobs(_Section):
-    """Work that takes its time: jobs at /soda/async, done by worker processes of their own."""
-
-    store: str = Field(
-        "",
-        description="Where jobs are kept: a SQLite file (one server), or postgresql://user:password@host/name"
-        " (several). Empty: jobs.sqlite in a local lake, else a file in the user's state folder.",
-    )
-    results: str = Field(
-        "", description="URL or folder of results; empty: `results` in the lake's lake.toml says."
-    )
-    homes: str = Field(
-        "",
-        description="Folder of the users' own folders, where FOLDER=name of a job goes, as"
-        " hdfs://nn/user/{user}/sodalake with {user} for the name. Empty: no job may write there.",
-    )
-    workers: int = Field(
-        0, ge=0, description="Worker processes of jobs on this machine; 0: one a core, at least 2, at most 8."
-    )
-    several: int = Field(
-        1, ge=1, description="Units at once that hold several images in memory, in the whole service."
-    )
-    executing: int = Field(16, ge=1, description="Jobs executing at once in one server.")
-    per_owner: int = Field(
-        4, ge=1, description="Jobs executing at once of one owner; others wait in the queue."
-    )
-    active: int = Field(
-        1000, ge=1, description="Jobs PENDING, QUEUED or EXECUTING of one owner; more are answered 429."
-    )
-    total: int = Field(
-        20_000, ge=1, description="Jobs PENDING, QUEUED or EXECUTING of all owners; more are answered 503."
-    )
-    targets: int = Field(
-        1_000_000,
-        ge=1,
-        description="Targets of one job: rows of its list, or combinations of its parameters.",
-    )
-    listed: int = Field(
-        10_000, ge=1, description="Combinations of SODA parameters in one job: each is a result of its own."
-    )
-    bytes: int = Field(
-        200_000_000_000, ge=1, description="Bytes one job may make; one that makes more ends with an error."
-    )
-    unit: int = Field(
-        256,
-        ge=1,
-        le=10_000,
-        description="Targets of a unit: what is done, told to stop, or done again as one.",
-    )
-    attempts: int = Field(3, ge=1, description="Times a unit is tried before its error is recorded.")
-    niceness: int = Field(
-        10,
-        ge=0,
-        le=19,
-        description="How far jobs stand back behind real-time requests on the same cores (nice).",
-    )
-    duration: int = Field(
-        86_400, ge=1, description="Seconds a job may execute when it does not say (executionDuration)."
-    )
-    longest_duration: int = Field(
-        604_800,
-        ge=1,
-        description="Seconds a job may execute at most; a longer executionDuration is cut to it.",
-    )
-    keep: float = Field(7.0, gt=0, description="Days until a job is destroyed when it does not say.")
-    longest_keep: float = Field(90.0, gt=0, description="Days a job may be kept at most.")
-    archive: float = Field(30.0, ge=0, description="Days a destroyed job is still listed as ARCHIVED.")
-    anonymous_list: Literal["auto", "yes", "no"] = Field(
-        "auto",
-        description="Whether visitors without a token see, in the list, the jobs of all visitors without one: who"
-        " knows a job's address can end it. auto: when the service listens on loopback only.",
-    )
-    wait: float = Field(
-        50.0,
-        gt=0,
-        le=3600,
-        description="Seconds after which a WAIT is answered, changed or not: proxies cut at 60.",
-    )
-
-
-class Log(_Section):
-    """What is logged, to standard error."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Lowest level that is written; info has one line a request."
-    )
-    format: Literal["console", "json"] = Field(
-        "console", description="console for people, json (an object a line) for collectors."
-    )
 
 
 def _a_core_each() -> int:
@@ -375,7 +106,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    _split = field_validator("trusted_proxies", mode="before")(_words)
+    _split = field_validator("trusted_proxies", mode="before")(words)
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -27,7 +27,6 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream, UnsatisfiableReadError
 
 from sodalake.lake.errors import LakeError, Unavailable
-from sodalake.server.config import Limits
 from sodalake.server.errors import (
     AddressTooLong,
     BadRequest,
@@ -37,6 +36,7 @@ from sodalake.server.errors import (
     as_text,
     fault_of,
 )
+from sodalake.server.sections import Limits
 
 __all__ = ["GateServer"]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from sodalake.server.config import Log
+from sodalake.server.sections import Log
 
 __all__ = ["configure_logs"]
 

@@ -31,7 +31,7 @@ import aiosmtplib
 import structlog
 
 from sodalake.lake.errors import ConfigurationError
-from sodalake.server.config import Mail
+from sodalake.server.sections import Mail
 from sodalake.server.tokens import is_address
 from sodalake.uws.errors import NoSuchJob, UwsError
 

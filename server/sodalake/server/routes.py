@@ -11,7 +11,7 @@ from sodalake.server.estimating import EstimateHandler
 from sodalake.server.jobs import routes as job_routes
 from sodalake.server.portal import routes as portal_routes
 from sodalake.server.service import Service
-from sodalake.server.sodajobs import ASYNC
+from sodalake.server.sodaorders import ASYNC
 from sodalake.server.vosi import AvailabilityHandler, CapabilitiesHandler, HealthHandler
 
 __all__ = ["routes"]

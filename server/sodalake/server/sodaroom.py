@@ -22,15 +22,17 @@ from sodalake.lake.files import join, path_of
 from sodalake.lake.lake import Lake
 from sodalake.lake.results import ResultFolder
 from sodalake.lake.survey import Survey
-from sodalake.server.config import Jobs, Settings
+from sodalake.server.config import Settings
 from sodalake.server.dali import Parameters
 from sodalake.server.errors import BadParameter
 from sodalake.server.forecasts import Forecasts, Sketch
 from sodalake.server.identity import User
 from sodalake.server.jobs import JobLimits, JobRoom, Order
 from sodalake.server.mail import MailedJob, Postman, telling
+from sodalake.server.sections import Jobs
 from sodalake.server.service import Service
-from sodalake.server.sodajobs import SodaKind, asked, sketch
+from sodalake.server.sodajobs import SodaKind
+from sodalake.server.sodaorders import asked, sketch
 from sodalake.server.workers import BATCH, Workers
 from sodalake.sodacut.jobs.locator import Locator
 from sodalake.uws.daskpool import DaskPool

@@ -28,8 +28,8 @@ from typing import Any, Final
 import jwt
 
 from sodalake.lake.errors import ConfigurationError, UsageError
-from sodalake.server.config import KEY_BYTES, Identity
 from sodalake.server.errors import AuthenticationError
+from sodalake.server.sections import KEY_BYTES, Identity
 
 __all__ = ["Claims", "Tokens", "default_key_file", "is_address", "random_key", "signing_key"]
 

@@ -32,9 +32,10 @@ from .errors import BadJob, IllegalTransition, NoSuchJob, StoreUnavailable, UwsE
 from .events import DESTRUCTION, QUEUE
 from .jobs import ErrorSummary, Job, Progress, Result, Timing, UnitRecord
 from .kinds import ONE, SEVERAL, Cancelled, Document, Kind, Plan, ResultStore, Unit, Work
-from .phases import FINAL, Event, Instruction, Phase
+from .phases import FINAL, Event, Phase
 from .store.protocol import JobStore
 from .units import Failed, Stopped, call, run_unit, stop
+from .upkeep import Upkeep
 
 __all__ = ["END_SECONDS", "Executor", "ExecutorLimits"]
 
@@ -45,9 +46,7 @@ END_SECONDS: Final = 0.8
 
 _INLINE_PLAN = 256 * 1024  # bytes; a larger plan is an object of the result store
 _LOOK_AROUND = 2.0  # seconds between looks at orphans, requests of other servers, and the pool's width
-_GC_LONGEST = 60.0  # seconds between looks at what is to be destroyed
 _AGAIN = "Send the job again; if it stays so, tell the operator."
-_STRAYS = 3600.0  # seconds between looks at objects without a job
 _LOST_MOST = 20  # times a unit may be lost without being at fault
 
 
@@ -167,7 +166,7 @@ class Executor:
         self.ended: Callable[[], None] = lambda: None
         self._active: dict[str, _Active] = {}
         self._wake = asyncio.Event()
-        self._due = asyncio.Event()
+        self.upkeep = Upkeep(store, results, self._drop, self.limits.archive)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._dropped: set[str] = set()
         self._stopping = False
@@ -179,11 +178,11 @@ class Executor:
         await self._measure()
         for job_id in await self.store.orphans():
             await self._claim(job_id)
-        for work in (self._take(), self._look_around(), self._collect_garbage(), self._sweep_strays()):
+        for work in (self._take(), self._look_around(), self.upkeep.destroy_expired()):
             self._spawn(work)
         # What other servers on the same store did: at once, where `_look_around` would find it later.
         self._spawn(self._on(QUEUE, self._wake.set))
-        self._spawn(self._on(DESTRUCTION, self._due.set))
+        self._spawn(self._on(DESTRUCTION, self.upkeep.look_again))
         self._spawn(self._on(self.store.runner, lambda: self._spawn(self._end_as_asked())))
         self._wake.set()
 
@@ -204,7 +203,7 @@ class Executor:
 
     def destruction_changed(self) -> None:
         """Say that a job's destruction may now be the next."""
-        self._due.set()
+        self.upkeep.look_again()
 
     def executing(self) -> list[tuple[Job, Progress]]:
         """Return the jobs that execute here, and how far they are."""
@@ -242,7 +241,7 @@ class Executor:
         """Forget a job at once, with its results (DELETE)."""
         await self._drop(job_id)
         await self.store.delete(job_id)
-        await self._sweep(job_id)
+        await self.upkeep.sweep(job_id)
 
     async def _drop(self, job_id: str) -> None:
         active = self._active.get(job_id)
@@ -276,9 +275,13 @@ class Executor:
     async def _stop_units(self, active: _Active) -> None:
         active.over = True
         self.dispatcher.remove(active.job.id)
-        await self.pool.tell(stop, active.job.id)
+        # A scheduler that does not answer must not hold up the end: what units still make is not recorded.
+        telling = asyncio.create_task(self.pool.tell(stop, active.job.id))
+        self._tasks.add(telling)
+        telling.add_done_callback(self._tasks.discard)
+        await asyncio.wait({telling}, timeout=END_SECONDS / 4)
         if active.flying:
-            await asyncio.wait(active.flying, timeout=END_SECONDS / 2)
+            await asyncio.wait(active.flying, timeout=END_SECONDS / 3)
             for task in [*active.flying]:
                 task.cancel()
 
@@ -289,7 +292,7 @@ class Executor:
         try:
             records = await self._records(active)
             return await self._finish(active, records, whole=False)
-        except (UwsError, OSError, ValueError, Cancelled) as error:
+        except Exception as error:  # noqa: BLE001 - the job ends whatever its kind makes of what is finished
             _log.warning("an ended job's results could not be made", job=active.job.id, error=str(error))
             return None
 
@@ -676,57 +679,6 @@ class Executor:
         self.dispatcher.widths[ONE] = width * self.limits.depth
         self.dispatcher.widths[SEVERAL] = self.limits.several
         self._pump()
-
-    async def _collect_garbage(self) -> None:
-        while True:
-            wait = _GC_LONGEST
-            try:
-                for job_id in await self.store.unswept():
-                    await self._sweep(job_id)
-                now = datetime.now(UTC)
-                for job_id in await self.store.expired(now):
-                    await self._drop(job_id)
-                    with contextlib.suppress(NoSuchJob, IllegalTransition):
-                        moved = await self.store.move(job_id, Event.DESTROY)
-                        if Instruction.DELETE_RESULTS in moved.instructions:
-                            await self._sweep(job_id)
-                await self.store.forget_archived(now - self.limits.archive)
-                following = await self.store.next_destruction()
-                if following is not None:
-                    wait = min(wait, max(0.05, (following - datetime.now(UTC)).total_seconds()))
-            except (UwsError, OSError) as error:
-                _log.error("expired jobs cannot be destroyed", error=str(error))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), wait)
-            self._due.clear()
-
-    async def _sweep_strays(self) -> None:
-        """Delete the objects of jobs that were never created: their server was killed between the two."""
-        seen: set[str] = set()
-        while True:
-            try:
-                strays = set()
-                for job_id in await asyncio.to_thread(self.results.folders):
-                    try:
-                        await self.store.get(job_id)
-                    except NoSuchJob:
-                        strays.add(job_id)
-                # A job that is just being created has its files first: what is strange twice is a stray.
-                for job_id in strays & seen:
-                    await asyncio.to_thread(self.results.delete, job_id)
-                seen = strays
-            except Exception as error:  # noqa: BLE001 - any store's; it is tried again
-                _log.error("strays cannot be looked for", error=str(error))
-            await asyncio.sleep(_STRAYS)
-
-    async def _sweep(self, job_id: str) -> None:
-        """Delete a job's objects; where that fails it is tried again later."""
-        try:
-            await asyncio.to_thread(self.results.delete, job_id)
-        except Exception as error:  # noqa: BLE001 - any store's; the job stays among the unswept
-            _log.error("a job's results cannot be deleted", job=job_id, error=str(error))
-        else:
-            await self.store.swept(job_id)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)

@@ -70,9 +70,6 @@ class ResultStore(Protocol):
     def names(self, prefix: str) -> list[str]:
         """Return the names of a job's objects."""
 
-    def folders(self) -> list[str]:
-        """Return the ids of the jobs that have objects."""
-
 
 @dataclass(frozen=True, slots=True)
 class Unit:
