@@ -8,7 +8,7 @@
 `serving`    our service, running in processes of its own; `supervised`: in pieces that are killed
 `seeds`      the seeds' way, as its users meet it
 `load`       the load generator; `uwsclient`: a client of jobs
-`report`     figures, marks, and the machine they were measured on
+`running`    going through rows and places; `report`: figures, marks, and the machine
 ============ =======================================================================================
 """
 

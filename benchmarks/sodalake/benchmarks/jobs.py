@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
-
-from sodalake.lake.errors import ConfigurationError, Unavailable
 
 from .jobkills import kills
 from .jobmeasures import lists, submissions, trivial, waking
 from .jobstage import JobScale, JobStage
 from .jobwork import aborts, beside, bulk_job, estimates
-from .report import Figure, Machine, Report
-from .sites import open_site
+from .report import Figure, Report
+from .running import measure_rows
 from .stage import Scale
 
 __all__ = ["FULL", "QUICK", "ROWS", "run"]
@@ -83,23 +79,13 @@ def run(
     Report
         With the figures of all rows; a cluster that cannot be started (no Java) is left out, and said so.
     """
-    said = console or Console(quiet=True)
-    report = Report("jobs", Machine.now(), quick=scale is QUICK)
-    for place in where:
-        with ExitStack() as close:
-            try:
-                site = close.enter_context(open_site(place, cluster_folder, said.print))
-            except (ConfigurationError, Unavailable) as error:
-                report.left_out[place] = str(error)
-                continue
-
-            def say(what: str, place: str = place) -> None:
-                said.print(f"[dim]{place}: {what}[/dim]", highlight=False)
-
-            stage = close.enter_context(JobStage(site, scale, cache, say))
-            for name, measure in ROWS.items():
-                if name in rows:
-                    said.print(f"{place}: measuring {name}")
-                    report.figures += measure(stage)
-    report.machine.load_after = os.getloadavg()
-    return report
+    return measure_rows(
+        "jobs",
+        ROWS,
+        lambda site, say: JobStage(site, scale, cache, say),
+        quick=scale is QUICK,
+        rows=rows,
+        where=where,
+        cluster_folder=cluster_folder,
+        console=console,
+    )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 
-from sodalake.lake.errors import ConfigurationError, Unavailable
-
 from .inside import bulk, bytes_read, ingest_speed
 from .measures import crowd, growth, one, whole_object
-from .report import Figure, Machine, Report
-from .sites import open_site
+from .report import Figure, Report
+from .running import measure_rows
 from .stage import Scale, Stage
 
 __all__ = ["FULL", "QUICK", "ROWS", "run"]
@@ -79,23 +75,13 @@ def run(
     Report
         With the figures of all rows; a cluster that cannot be started (no Java) is left out, and said so.
     """
-    said = console or Console(quiet=True)
-    report = Report("stamps", Machine.now(), quick=scale is QUICK)
-    for place in where:
-        with ExitStack() as close:
-            try:
-                site = close.enter_context(open_site(place, cluster_folder, said.print))
-            except (ConfigurationError, Unavailable) as error:
-                report.left_out[place] = str(error)
-                continue
-            stage = close.enter_context(Stage(site, scale, cache, _teller(said, place)))
-            for name, measure in ROWS.items():
-                if name in rows:
-                    said.print(f"{place}: measuring {name}")
-                    report.figures += measure(stage)
-    report.machine.load_after = os.getloadavg()
-    return report
-
-
-def _teller(said: Console, place: str) -> Callable[[str], None]:
-    return lambda what: said.print(f"[dim]{place}: {what}[/dim]", highlight=False)
+    return measure_rows(
+        "stamps",
+        ROWS,
+        lambda site, say: Stage(site, scale, cache, say),
+        quick=scale is QUICK,
+        rows=rows,
+        where=where,
+        cluster_folder=cluster_folder,
+        console=console,
+    )

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed import Client, Nanny, Scheduler
+from distributed.core import Status
 
-from sodalake.lake.errors import ConfigurationError
+from sodalake.lake.errors import ConfigurationError, Unavailable
 from sodalake.lake.lanes import LANE
 from sodalake.server.config import Settings
 
@@ -34,10 +36,16 @@ BATCH: Final = "sodalake-batch"
 _log = structlog.get_logger("sodalake.workers")
 
 _CONNECT_SECONDS = 5
+_START_SECONDS = 90  # for our own workers: a busy machine starts slowly
 _AT_ONCE = 2  # units of a batch worker: one reads or writes HDFS (a part's write is 40 ms of waiting) while one works
-_LOOK = 0.5  # seconds between looks at the client of a scheduler that is not ours
+_LOOK = 0.5  # seconds between looks at the client of a scheduler that is not ours, and at our workers
+_DEAD_LOOKS = 10  # in a row at which a nanny has no living worker: its own next start begins at once
 # Dask's own HTTP server cannot be left out; it gets a free port of loopback, and no dashboard.
-_LOOPBACK: Final = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
+_LOOPBACK: Final[dict[str, Any]] = {
+    "host": "127.0.0.1",
+    "dashboard": False,
+    "dashboard_address": "127.0.0.1:0",
+}
 
 
 class Workers:
@@ -56,6 +64,7 @@ class Workers:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._close = contextlib.AsyncExitStack()
+        self._workers: list[_Supervised] = []
         self.on_new_client: Callable[[Client], None] = lambda client: None
 
     async def __aenter__(self) -> Workers:
@@ -65,21 +74,29 @@ class Workers:
         ------
         ConfigurationError
             The scheduler that the settings name does not answer.
+        Unavailable
+            Our own workers do not start.
         """
         async with contextlib.AsyncExitStack() as close:
             settings = self._settings
-            address: Any = settings.scheduler
+            address = settings.scheduler
             if not address:
-                fast = {f"fast-{number}": _worker(LANE) for number in range(settings.worker_count)}
-                address = await close.enter_async_context(
-                    SpecCluster(  # type: ignore[no-untyped-call]
-                        workers=fast,
-                        scheduler={"cls": Scheduler, "options": {**_LOOPBACK, "port": 0}},
-                        asynchronous=True,
-                        name="sodalake",
-                        silence_logs=logging.WARNING,
-                    )
-                )
+                logging.getLogger("distributed").setLevel(logging.WARNING)
+                scheduler = Scheduler(port=0, **_LOOPBACK)
+                await scheduler
+                close.push_async_callback(scheduler.close)
+                address = scheduler.address
+                close.push_async_callback(self._end_workers)
+                self._workers = [
+                    _Supervised(address, f"fast-{number}", LANE, 1) for number in range(settings.worker_count)
+                ]
+                try:
+                    async with asyncio.timeout(_START_SECONDS):
+                        await asyncio.gather(*(one.ready.wait() for one in self._workers))
+                except TimeoutError:
+                    raise Unavailable(
+                        f"The workers did not start within {_START_SECONDS} s.", "The log says more."
+                    ) from None
             try:
                 self.client = await _connected(address)
             except OSError as error:
@@ -88,29 +105,25 @@ class Workers:
                     "Check the setting `scheduler`, or leave it empty.",
                 ) from error
             close.push_async_callback(self._end_client)
-            # Last in, first out: nobody makes another client while this one ends.
-            keeping = self._keep_connected if settings.scheduler else self._start_batch
-            task = asyncio.create_task(keeping())
-            close.push_async_callback(_cancelled, task)
+            if settings.scheduler:
+                # Last in, first out: nobody makes another client while this one ends.
+                close.push_async_callback(_cancelled, asyncio.create_task(self._keep_connected()))
+            else:  # behind the fast ones, which a request may already wait for
+                self._workers += [
+                    _Supervised(address, f"batch-{number}", BATCH, _AT_ONCE)
+                    for number in range(settings.batch_count)
+                ]
             self._close = close.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._close.aclose()
 
+    async def _end_workers(self) -> None:
+        await asyncio.gather(*(one.end() for one in self._workers))
+
     async def _end_client(self) -> None:
         await self.client.close()  # type: ignore[no-untyped-call]
-
-    async def _start_batch(self) -> None:
-        """Start the batch lane's workers behind the fast ones, which a request may already wait for."""
-        scheduler = self.client.scheduler
-        assert scheduler is not None
-        async with contextlib.AsyncExitStack() as nannies:
-            for number in range(self._settings.batch_count):
-                options = _worker(BATCH, _AT_ONCE)["options"]
-                nanny = Nanny(scheduler.address, name=f"batch-{number}", **options)
-                await nannies.enter_async_context(nanny)
-            await asyncio.Event().wait()
 
     async def _keep_connected(self) -> None:
         while True:
@@ -144,10 +157,17 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
     await asyncio.wait((task,))
 
 
-def _worker(resource: str, at_once: int = 1) -> dict[str, Any]:
-    return {
-        "cls": Nanny,
-        "options": {
+class _Supervised:
+    """A worker process that is there until `end`.
+
+    Dask's nanny starts a worker again that has died, but not one that died while it was being started, and it gives up
+    for good where a start fails. Then there is another nanny.
+    """
+
+    def __init__(self, scheduler: str, name: str, resource: str, at_once: int) -> None:
+        self.ready = asyncio.Event()
+        self._name = name
+        self._options = {
             **_LOOPBACK,
             "silence_logs": logging.WARNING,
             # The fast lane's readers have threads of their own; Dask's are for tasks, which do not come there.
@@ -156,5 +176,29 @@ def _worker(resource: str, at_once: int = 1) -> dict[str, Any]:
             # No limit: pages of the memory-mapped row store count as the process's own, and a nanny that kills
             # its worker because the index is in the page cache would do so for ever.
             "memory_limit": 0,
-        },
-    }
+        }
+        self._task = asyncio.create_task(self._keep(scheduler), name=name)
+
+    async def end(self) -> None:
+        """End the process."""
+        await _cancelled(self._task)
+
+    async def _keep(self, scheduler: str) -> None:
+        for life in itertools.count():
+            nanny = Nanny(scheduler, name=f"{self._name}.{life}", **self._options)
+            try:
+                await nanny
+                self.ready.set()
+                await self._watch(nanny)
+            except (OSError, RuntimeError) as error:  # a machine too busy to start it in time
+                _log.warning("a worker could not be started", worker=nanny.name, error=str(error))
+            finally:
+                await nanny.close(timeout=_CONNECT_SECONDS)
+            _log.warning("another nanny for a worker", worker=self._name)
+
+    async def _watch(self, nanny: Nanny) -> None:
+        """Return when the nanny has given up, or has had no living process for a while."""
+        dead = 0
+        while nanny.status not in (Status.closed, Status.failed) and dead < _DEAD_LOOKS:
+            await asyncio.sleep(_LOOK)
+            dead = 0 if nanny.is_alive() else dead + 1  # type: ignore[no-untyped-call]

@@ -1,8 +1,9 @@
 """The batch workers, as the executor needs them: do this somewhere, and tell me when it was lost.
 
 Dask tells of a lost scheduler by cancelling every future, and of a worker that died again and again by
-`KilledWorker`; a task that was sent in the moment a connection broke may be waited for in vain. All three are
-`Lost` here: nothing was wrong with the work, it is to be done again.
+`KilledWorker`; a task that was sent in the moment a connection broke may be waited for in vain, and so may the result
+of one that was done on a worker that died before it was fetched. All are `Lost` here: nothing was wrong with the work,
+it is to be done again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ __all__ = ["DaskPool", "Lost", "Pool"]
 # What Dask says of a connection that is gone; neither is an OSError or a RuntimeError.
 _GONE = (ClosedClientError, FutureCancelledError)
 _LOOK = 1.0  # seconds between looks at the connection while a task is waited for
+_FORLORN = 5  # looks in a row at a task that is over for the scheduler, while its result does not come
+_UNDER_WAY = frozenset({"waiting", "queued", "no-worker", "processing"})
 _TELL = 2.0  # seconds to tell all workers something
 
 
@@ -85,11 +88,15 @@ class DaskPool:
         ) as error:  # a client that is closed, or was just now
             raise Lost(f"the scheduler cannot be reached: {error}") from error
         waiting = asyncio.ensure_future(future.result())
+        forlorn = 0
         try:
             while True:
                 done, _ = await asyncio.wait({waiting}, timeout=_LOOK)
                 if done:
                     break
+                forlorn = 0 if await self._under_way(client, future.key) else forlorn + 1
+                if forlorn == _FORLORN:
+                    raise Lost("its result was lost with its worker")
                 if client.status == "closed" or client is not self._client():
                     raise Lost("the scheduler is gone")
                 if client.status == "running" and client.scheduler_comm is not comm:
@@ -106,6 +113,17 @@ class DaskPool:
                 waiting.cancel()
             with contextlib.suppress(OSError, RuntimeError, *_GONE):
                 future.release()  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    async def _under_way(client: Client, key: Any) -> bool:
+        """Say whether the scheduler still means to do a task, or cannot be asked."""
+        if client.scheduler is None or client.status != "running":
+            return True
+        try:
+            states = await asyncio.wait_for(client.scheduler.get_task_status(keys=[key]), _TELL)
+        except (OSError, RuntimeError, TimeoutError, *_GONE):
+            return True
+        return states.get(key) in _UNDER_WAY
 
     async def tell(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function on every worker of the pool."""
