@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import hypothesis
 import pytest
+import structlog
 
 from sodalake.lake.cluster import Cluster
 from sodalake.lake.cluster.jars import fetch_jars, require_java
@@ -64,6 +65,16 @@ def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
+
+
+# ---------------------------------------------------------------------- logs
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """Undo what a command that was run in this process has set up: its log goes to a stream that is gone."""
+    yield
+    structlog.reset_defaults()
 
 
 # ---------------------------------------------------------------------- data
