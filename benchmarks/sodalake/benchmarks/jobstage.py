@@ -117,8 +117,16 @@ class JobStage(Stage):
     @cached_property
     def service(self) -> tuple[str, int]:
         """Address of a service with default settings, but for limits of jobs a user."""
+        return self._jobs_service("service")
+
+    @cached_property
+    def local_results(self) -> tuple[str, int]:
+        """Address of a service whose results are on local disk, wherever its archive is."""
+        return self._jobs_service("local", results=str(self._folder / "results"))
+
+    def _jobs_service(self, name: str, **settings: str) -> tuple[str, int]:
         self._say(f"service of {self.large.url}")
-        address = self._close.enter_context(Served(self.large.url, self.settings("service"))).address
+        address = self._close.enter_context(Served(self.large.url, self.settings(name, **settings))).address
         with ThreadPoolExecutor(1) as beside:  # who asks for the service may have a loop running
             beside.submit(asyncio.run, self.warm(address)).result()
         return address
