@@ -146,3 +146,11 @@ def test_variables_of_the_tests_are_not_settings(monkeypatch: pytest.MonkeyPatch
 def test_the_printed_form_is_toml_and_json() -> None:
     settings = load_settings()
     assert tomllib.loads(to_toml(settings)) == json.loads(settings.model_dump_json())
+
+
+def test_a_password_in_an_address_is_not_printed() -> None:
+    address = "postgresql://soda:hunter2@db.example.org/jobs"
+    printed = to_toml(load_settings(jobs={"store": address}))
+    assert "hunter2" not in printed
+    assert "# store is set, and not printed." in printed
+    assert 'store = ""' in to_toml(load_settings())

@@ -34,6 +34,7 @@ from sodalake.server.sections import Deadlines, Identity, Jobs, Limits, Log, Mai
 __all__ = ["Settings", "load_settings", "to_toml"]
 
 PREFIX = "SODALAKE_"
+_PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
 # Variables of the same prefix that are not settings of the service.
 _OTHERS = ("SODALAKE_TEST_", "SODALAKE_CLUSTER_", "SODALAKE_BENCH_", "SODALAKE_CACHE", "SODALAKE_CONFIG")
 
@@ -238,7 +239,7 @@ def to_toml(settings: Settings) -> str:
 
 
 def _entry(model: type[BaseModel], key: str, value: object) -> list[str]:
-    if isinstance(value, SecretStr):
+    if isinstance(value, SecretStr) or (isinstance(value, str) and _PASSWORD.search(value)):
         if value:
             return [*_comment(model.model_fields[key].description or ""), f"# {key} is set, and not printed."]
         value = ""
