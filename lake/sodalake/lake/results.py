@@ -1,8 +1,8 @@
 """Where jobs put what they made: a folder of objects, on local disk, on HDFS, or wherever fsspec reaches.
 
 Objects have names such as ``7f3a90/part-000003-9f2c1a``: the job's folder, and a name in it. They are written whole
-or not at all, never changed, and read by ranges. On HDFS one copy is kept of each: what a job made can be made
-again, and a write to three DataNodes takes three times the disks.
+or not at all, never changed, and read by ranges. On HDFS as many copies are kept as of any file, or as few as is said:
+what a job made can be made again.
 
 A `ResultFolder` is nothing but its URL, so it travels to a worker; connections are each process's own.
 """
@@ -34,11 +34,11 @@ class ResultFolder:
     url
         The folder; a bare path is local. It need not exist.
     replication
-        Copies that HDFS keeps of an object.
+        Copies that HDFS keeps of an object; None: as many as of any file.
     """
 
     url: str
-    replication: int = 1
+    replication: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", as_url(self.url).rstrip("/"))

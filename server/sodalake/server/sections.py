@@ -181,6 +181,13 @@ class Jobs(Section):
     results: str = Field(
         "", description="URL or folder of results; empty: `results` in the lake's lake.toml says."
     )
+    copies: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Copies that HDFS keeps of a result; 0: as many as of any file. 1 saves disks, and results are gone"
+        " with theirs: they can be made again.",
+    )
     homes: str = Field(
         "",
         description="Folder of the users' own folders, where FOLDER=name of a job goes, as"
