@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable
 
 from sodalake.lake.memory import keep_freed_memory
@@ -33,9 +32,6 @@ def run(settings: Settings, ready: Callable[[Service], None] | None = None) -> N
     """
     # A process of our own: what an answer of some MB took is kept for the next (7 ms against 2.2 for 2.9 MB).
     keep_freed_memory()
-    # A thread that reads a list or cuts units lets the loop have the interpreter after 0.5 ms, not after 5: a request
-    # wakes the loop some four times.
-    sys.setswitchinterval(0.0005)
     configure_logs(settings.log)
     asyncio.run(_serve(settings, ready))
 
