@@ -1,8 +1,8 @@
 """Where jobs put what they made: a folder of objects, on local disk, on HDFS, or wherever fsspec reaches.
 
 Objects have names such as ``7f3a90/part-000003-9f2c1a``: the job's folder, and a name in it. They are written whole
-or not at all, never changed, and read by ranges. On HDFS as many copies are kept as of any file, or as few as is said:
-what a job made can be made again.
+or not at all, never changed, and read by ranges. On HDFS three copies are kept of each, or as few as is said: what a
+job made can be made again.
 
 A `ResultFolder` is nothing but its URL, so it travels to a worker; connections are each process's own.
 """
@@ -34,11 +34,12 @@ class ResultFolder:
     url
         The folder; a bare path is local. It need not exist.
     replication
-        Copies that HDFS keeps of an object; None: as many as of any file.
+        Copies that HDFS keeps of an object. Writing with fewer than three waits half a second now and then, see
+        `writing`, so fewer are kept once it is written.
     """
 
     url: str
-    replication: int | None = None
+    replication: int = 3
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", as_url(self.url).rstrip("/"))

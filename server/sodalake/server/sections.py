@@ -182,11 +182,11 @@ class Jobs(Section):
         "", description="URL or folder of results; empty: `results` in the lake's lake.toml says."
     )
     copies: int = Field(
-        0,
-        ge=0,
+        3,
+        ge=1,
         le=10,
-        description="Copies that HDFS keeps of a result; 0: as many as of any file. 1 saves disks, and results are gone"
-        " with theirs: they can be made again.",
+        description="Copies that HDFS keeps of a result. 1 saves disks, and results are gone with theirs: they can be"
+        " made again.",
     )
     homes: str = Field(
         "",

@@ -167,7 +167,7 @@ async def open_room(service: Service, workers: Workers, close: contextlib.AsyncE
     except StoreUnavailable as error:
         raise ConfigurationError(error.message, error.advice) from error
     close.push_async_callback(store.close)
-    results = ResultFolder(jobs.results or join(lake.url, lake.content.results), jobs.copies or None)
+    results = ResultFolder(jobs.results or join(lake.url, lake.content.results), jobs.copies)
     kind = SodaKind(lake.url, lake.surveys, settings.authority, jobs)
     executor = Executor(
         store, {kind.name: kind}, results, DaskPool(lambda: workers.client, BATCH), _executor_limits(jobs)
