@@ -93,11 +93,8 @@ class Forecasts:
                 for job, progress in self._executor.executing()
                 if job.started is not None
             ]
-            self._model = await asyncio.to_thread(Model, timings, self._width(), running=running)
+            self._model = await asyncio.to_thread(Model, timings, self._executor.width, running=running)
         return self._model
-
-    def _width(self) -> int:
-        return max(1, self._executor.dispatcher.widths[ONE] // self._executor.limits.depth)
 
     @staticmethod
     def _units(targets: int) -> int:
@@ -151,7 +148,7 @@ class Forecasts:
             queue.append(self._queued(model, owner, priority, sketch))
         limits = self._executor.limits
         rules = Rules(
-            {ONE: self._width(), SEVERAL: self._executor.dispatcher.widths[SEVERAL]},
+            {ONE: self._executor.width, SEVERAL: self._executor.dispatcher.widths[SEVERAL]},
             limits.jobs,
             limits.per_owner,
         )

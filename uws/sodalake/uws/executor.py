@@ -111,7 +111,7 @@ class _Planning:
     def __init__(self, executor: Executor, active: _Active, loop: asyncio.AbstractEventLoop) -> None:
         self.job = active.job
         self.results = executor.results
-        self.width = max(1, executor.dispatcher.widths[ONE] // executor.limits.depth)
+        self.width = executor.width
         self._executor, self._active, self._loop = executor, active, loop
 
     def map(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
@@ -204,6 +204,11 @@ class Executor:
     def destruction_changed(self) -> None:
         """Say that a job's destruction may now be the next."""
         self.upkeep.look_again()
+
+    @property
+    def width(self) -> int:
+        """How many units run at once, those that wait at their workers left out."""
+        return max(1, self.dispatcher.widths[ONE] // self.limits.depth)
 
     def executing(self) -> list[tuple[Job, Progress]]:
         """Return the jobs that execute here, and how far they are."""
