@@ -4,7 +4,7 @@ BIN := .venv/bin
 ROOMS := lake sodacut tap uws transfer server jupyter_ext benchmarks
 # What some tests drive, as command:package; only what is missing is installed, and only as root.
 # (PostgreSQL's own programs are not on the PATH; pg_ctlcluster comes with them.)
-DEBIAN := java:openjdk-17-jre-headless mvn:maven chromium:chromium pg_ctlcluster:postgresql
+DEBIAN := java:openjdk-17-jre-headless mvn:maven chromium:chromium pg_ctlcluster:postgresql stilts:stilts
 export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help install demo test lint types arrows check debian bench format clean

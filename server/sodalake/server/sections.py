@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-__all__ = ["KEY_BYTES", "Deadlines", "Identity", "Jobs", "Limits", "Log", "Mail", "words"]
+__all__ = ["KEY_BYTES", "Deadlines", "Identity", "Jobs", "Limits", "Log", "Mail", "Tap", "words"]
 
 KEY_BYTES: Final = 32
 """The shortest key of HMAC-SHA256 (RFC 7518, 3.2)."""
@@ -255,6 +255,56 @@ class Jobs(Section):
         le=3600,
         description="Seconds after which a WAIT is answered, changed or not: proxies cut at 60.",
     )
+
+
+class Tap(Section):
+    """Queries at /tap, and the cone searches and image lists that are made of them."""
+
+    rows: int = Field(
+        100_000,
+        ge=1,
+        description="Rows of an answer when MAXREC does not say (TAPRegExt's default outputLimit).",
+    )
+    sync_rows: int = Field(
+        3_000_000, ge=1, description="Rows of an answer at most, at /tap/sync; a larger MAXREC is cut to it."
+    )
+    async_rows: int = Field(100_000_000, ge=1, description="Rows of an answer at most, at /tap/async.")
+    sync_seconds: float = Field(60.0, gt=0, description="Seconds a query may take at /tap/sync.")
+    async_seconds: int = Field(
+        14_400,
+        ge=1,
+        description="Seconds a job of /tap/async may take when it does not say (executionDuration).",
+    )
+    sync_bytes: int = Field(
+        2_000_000_000,
+        ge=1,
+        description="Bytes of columns that a query may read of the archive at /tap/sync; one that would read more is"
+        " told to go to /tap/async.",
+    )
+    memory: int = Field(
+        2_000_000_000,
+        ge=64_000_000,
+        description="Bytes of memory a query may take on a worker: beyond, DuckDB spills to disk or the query ends.",
+    )
+    index_rows: int = Field(
+        50_000,
+        ge=100,
+        description="Rows that a query reads from the row store at most, before it reads the archive instead.",
+    )
+    upload_rows: int = Field(
+        1_000_000, ge=1, description="Rows of an uploaded table; limits.upload is for its bytes."
+    )
+    upload_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("public",),
+        description="Hosts that tables may be fetched from (UPLOAD=name,http://…): names, networks such as 10.0.0.0/8,"
+        " or `public` for every address that is not private. Empty: none.",
+    )
+    upload_seconds: float = Field(30.0, gt=0, description="Seconds to fetch an uploaded table by its URL.")
+    query: int = Field(
+        1_000_000, ge=1000, description="Characters of a query; limits.query and limits.body go first."
+    )
+
+    _split = field_validator("upload_hosts", mode="before")(words)
 
 
 class Log(Section):
