@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 # conda-forge name -> PyPI name, where they differ.
-CONDA_NAMES = {"python-lmdb": "lmdb", "matplotlib-base": "matplotlib"}
+CONDA_NAMES = {"python-lmdb": "lmdb", "python-duckdb": "duckdb", "matplotlib-base": "matplotlib"}
 
 
 def _requirement(line: str) -> tuple[str, str]:

@@ -45,8 +45,8 @@ class Answer:
     infos
         To be told before the rows: the query, the standard, citations.
     descriptors
-        XML of RESOURCE elements (service descriptors, DataLink 1.1 section 4) that stand behind the results in a VOTable.
-        Where one refers to a column, the reference is the FIELD's ID, which is the column's name.
+        XML of RESOURCE elements (service descriptors, DataLink 1.1 section 4) that stand behind the results in a
+        VOTable. Where one refers to a column, the reference is the FIELD's ID, which is the column's name.
     description
         Of the table; may be empty.
     """

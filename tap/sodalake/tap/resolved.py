@@ -8,8 +8,8 @@
 - stars are expanded; every output has an alias; output names are unique;
 - functions that are not sqlglot's own are `exp.Anonymous` with an upper-case name. Geometry is in one form: no
   coordinate system arguments; ``POINT(lon, lat)``; ``CIRCLE(lon, lat, r)`` where the centre is written out, else
-  ``CIRCLE(point, r)``; ``POLYGON(lon, lat, lon, lat, …)``; BOX is the POLYGON of its corners; ``DISTANCE(point, point)``;
-  ``INTERSECTS`` of a point is ``CONTAINS``. CONTAINS and INTERSECTS have the value 1 or 0.
+  ``CIRCLE(point, r)``; ``POLYGON(lon, lat, lon, lat, …)``; BOX is the POLYGON of its corners; ``DISTANCE(point,
+  point)``; ``INTERSECTS`` of a point is ``CONTAINS``. CONTAINS and INTERSECTS have the value 1 or 0.
 """
 
 from __future__ import annotations
