@@ -19,7 +19,7 @@ from sodalake.lake.alerts import AlertStamps, ByAlert, EpochsOf
 from sodalake.lake.errors import ConfigurationError, Damaged, DeadlineExceeded, NotInLake, Unavailable
 from sodalake.lake.files import as_url
 from sodalake.lake.ingest import ingest
-from sodalake.lake.lanes import LANE, FastLane
+from sodalake.lake.lanes import LANE, Lane
 from sodalake.lake.survey import Survey
 
 ALERTS = [Alert(10_000 + i, "ZTF21aa", 2459540.5 + i) for i in range(9)]
@@ -34,7 +34,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @contextlib.asynccontextmanager
-async def lane_of(lake: str, workers: int = 2, **options: Any) -> AsyncIterator[tuple[FastLane, Client]]:
+async def lane_of(lake: str, workers: int = 2, **options: Any) -> AsyncIterator[tuple[Lane, Client]]:
     worker = {
         "cls": Nanny,
         "options": {"host": "127.0.0.1", "nthreads": 1, "resources": {LANE: 1}, "dashboard": False},
@@ -44,14 +44,14 @@ async def lane_of(lake: str, workers: int = 2, **options: Any) -> AsyncIterator[
         SpecCluster({f"fast-{n}": worker for n in range(workers)}, scheduler, asynchronous=True) as cluster,
         Client(cluster, asynchronous=True, direct_to_workers=True) as client,
     ):
-        lane = await FastLane.start(client, lake, deadline=60, **options)
+        lane = await Lane.start(client, lake, deadline=60, **options)
         try:
             yield lane, client
         finally:
             await lane.close()
 
 
-def run(lake: str, test: Callable[[FastLane, Client], Awaitable[None]], **options: Any) -> None:
+def run(lake: str, test: Callable[[Lane, Client], Awaitable[None]], **options: Any) -> None:
     async def inside() -> None:
         async with lane_of(lake, **options) as (lane, client):
             await test(lane, client)
@@ -69,7 +69,7 @@ def test_answers_are_those_of_the_archive_and_finish_runs_on_the_worker(lake: st
     def finish(alerts: list[AlertStamps], survey: Survey) -> tuple[str, int, bytes | None]:
         return survey.name, os.getpid(), alerts[0].stamps["science"]
 
-    async def test(lane: FastLane, client: Client) -> None:
+    async def test(lane: Lane, client: Client) -> None:
         (alert,) = await lane.call(question())
         assert alert.stamps == {"science": ALERTS[0].stamp("Science")}
         name, pid, stamp = await lane.call(question(1), finish)
@@ -98,7 +98,7 @@ def test_errors_keep_their_kind_and_lose_no_actor(lake: str) -> None:
     def unreadable(alerts: list[AlertStamps], survey: Survey) -> None:
         raise Damaged("no FITS", "do this")
 
-    async def test(lane: FastLane, client: Client) -> None:
+    async def test(lane: Lane, client: Client) -> None:
         with pytest.raises(NotInLake, match="12345"):
             await lane.call(ByAlert("ztf", "12345", ("science",)))
         with pytest.raises(Damaged) as raised:
@@ -116,7 +116,7 @@ def test_a_call_keeps_its_deadline_and_the_lane_goes_on(lake: str) -> None:
     def stuck(alerts: list[AlertStamps], survey: Survey) -> None:
         threading.Event().wait(3)
 
-    async def test(lane: FastLane, client: Client) -> None:
+    async def test(lane: Lane, client: Client) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         with pytest.raises(DeadlineExceeded):
@@ -131,7 +131,7 @@ def test_a_call_keeps_its_deadline_and_the_lane_goes_on(lake: str) -> None:
 
 @pytest.mark.parametrize("both", [False, True], ids=["one of two workers", "both workers"])
 def test_a_killed_worker_is_not_noticed(lake: str, both: bool) -> None:
-    async def test(lane: FastLane, client: Client) -> None:
+    async def test(lane: Lane, client: Client) -> None:
         pids = list((await client.run(os.getpid)).values())
         done = asyncio.Event()
         answered = 0
@@ -172,7 +172,7 @@ def test_no_worker_of_the_lane_is_said(lake: str) -> None:
             SpecCluster({"batch-0": worker}, scheduler, asynchronous=True) as cluster,
             Client(cluster, asynchronous=True) as client,
         ):
-            lane = FastLane(client, lake, slots=1, threads=1, deadline=0.5)
+            lane = Lane(client, lake, slots=1, threads=1, deadline=0.5)
             with pytest.raises(Unavailable, match="fast lane"):
                 await lane.call(question())
             assert "workers" in await lane.health(seconds=0.5)

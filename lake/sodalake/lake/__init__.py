@@ -10,7 +10,7 @@
     alerts = reader.answer(ByAlert("ztf", "1786552611115010002", ("science",)))
 
 A lake is a folder or URL (`Lake`). `ingest` brings archive files in, in place. `Reader` answers questions in this
-process; `FastLane` does on Dask workers what a `Reader` does here. Everything that can go wrong is a `LakeError`.
+process; `Lane` does on Dask workers what a `Reader` does here. Everything that can go wrong is a `LakeError`.
 
 Names are loaded when first used: a command that only needs the errors does not wait for pyarrow.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .alerts import AlertStamps, ByAlert, EpochsOf, InFile, LatestOf, Newest
     from .errors import LakeError
     from .lake import Lake
-    from .lanes import FastLane
+    from .lanes import Lane
     from .reader import Reader
     from .survey import Survey, load_survey
 
@@ -32,7 +32,7 @@ __all__ = [
     "AlertStamps",
     "ByAlert",
     "EpochsOf",
-    "FastLane",
+    "Lane",
     "InFile",
     "Lake",
     "LakeError",
@@ -47,7 +47,7 @@ _HOMES = {
     "alerts": ("AlertStamps", "ByAlert", "EpochsOf", "InFile", "LatestOf", "Newest"),
     "errors": ("LakeError",),
     "lake": ("Lake",),
-    "lanes": ("FastLane",),
+    "lanes": ("Lane",),
     "reader": ("Reader",),
     "survey": ("Survey", "load_survey"),
 }

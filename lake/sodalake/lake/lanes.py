@@ -1,4 +1,4 @@
-"""The fast lane: readers kept open on Dask workers of their own, and calls that survive the workers' deaths.
+"""Lanes: readers kept open on Dask workers, and calls that survive the workers' deaths.
 
 A submitted task costs about 10 ms, a call to an actor about 1 ms, so real-time requests go to actors: one `Reader`
 a worker, with its HDFS and HBase connections and its open files. What Dask does not do for actors is done here:
@@ -8,7 +8,11 @@ a worker, with its HDFS and HBase connections and its open files. What Dask does
   lives (never pinned to the dead address, where it would wait for ever), and the request is sent again;
 - every call has a deadline, on both sides: a reader does not start what nobody waits for any more.
 
-Workers of the fast lane offer the Dask resource `LANE`; batch work never runs there (a busy worker made a call 8 ms).
+A lane is the workers that offer a Dask resource. Those of the fast lane offer `LANE`; batch work never runs there (a
+busy worker made a call 8 ms). Other lanes' readers are on workers of other resources and may stand back (`niceness`).
+
+An answer that is made bit by bit is a *stream*: `Lane.open` begins it on a worker and returns its first bytes, mostly
+all of them; the rest is made there one piece ahead of who fetches it.
 """
 
 from __future__ import annotations
@@ -16,9 +20,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,9 +38,10 @@ from .lake import Lake
 from .memory import keep_freed_memory
 from .reader import Reader
 from .rows import within
+from .streams import Begin, Piece, Stream, Streams
 from .survey import Survey
 
-__all__ = ["LANE", "FastLane", "Finish", "Page", "ReaderActor"]
+__all__ = ["LANE", "Begin", "Finish", "Lane", "LaneStream", "Page", "ReaderActor", "Stream"]
 
 LANE = "sodalake-fast"
 """Name of the Dask resource that the fast lane's workers offer."""
@@ -46,6 +52,7 @@ Finish = Callable[[list[AlertStamps], Survey], Any]
 _LOOK = 0.25  # seconds a call may take before its worker is looked after
 _MAKE = 20.0  # seconds to make an actor, imports on a busy machine included, before it is begun anew
 _SPREAD = 2.0  # seconds between looks at how evenly the actors lie
+_LONGEST = 600.0  # seconds between two pieces of a stream
 _GRACE = 0.25  # seconds the server waits beyond the deadline that it gave the worker
 
 
@@ -75,13 +82,21 @@ class ReaderActor:
         Requests it works on at the same time.
     warm
         Called once, aside: imports that a first request should not wait for.
+    niceness
+        How far its threads stand back.
     """
 
-    def __init__(self, lake_url: str, threads: int = 4, warm: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, lake_url: str, threads: int = 4, warm: Callable[[], None] | None = None, niceness: int = 0
+    ) -> None:
         keep_freed_memory()
         self._reader = Reader(Lake.open(lake_url))
         self._address: str = get_worker().address
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reader")
+        # On Linux nice is a thread's own, and of those that it starts.
+        self._threads = ThreadPoolExecutor(
+            threads, thread_name_prefix="reader", initializer=os.nice, initargs=(niceness,)
+        )
+        self._streams = Streams(self._reader.lake, self._threads)
         if warm is not None:
             self._threads.submit(warm)
 
@@ -124,6 +139,30 @@ class ReaderActor:
             return Page(finish(answer.alerts, survey), answer.next)
         return finish(answer, survey)
 
+    async def begin(self, request: bytes) -> Any:
+        """Begin a stream and return its first piece; see `Streams.begin`.
+
+        Parameters
+        ----------
+        request
+            What begins it, its argument, and the seconds it may take, pickled as one.
+        """
+        try:
+            return await self._streams.begin(*loads(request))  # type: ignore[no-untyped-call]
+        except (OSError, RuntimeError) as error:
+            return _Failed(error)
+
+    async def more(self, number: int) -> Any:
+        """Return the next piece of a stream."""
+        try:
+            return await self._streams.more(number)
+        except (OSError, RuntimeError) as error:
+            return _Failed(error)
+
+    async def drop(self, number: int) -> None:
+        """End a stream."""
+        await self._streams.drop(number)
+
     async def address(self) -> str:
         """Return the address of the worker this actor is on."""
         return self._address
@@ -159,6 +198,10 @@ def _late(seconds: float) -> DeadlineExceeded:
     )
 
 
+def _broken() -> Unavailable:
+    return Unavailable("The worker that made the answer was lost.", "Ask again.")
+
+
 @dataclass(slots=True)
 class _Slot:
     """One place in the lane: an actor, or the making of one."""
@@ -175,7 +218,57 @@ def _readiness(slot: _Slot) -> tuple[bool, int, int]:
     return slot.actor is None, slot.busy, slot.used
 
 
-class FastLane:
+class LaneStream:
+    """A stream that was begun on a worker. Read once, by ``async for``; closed, also where it is not read to its end.
+
+    Attributes
+    ----------
+    head
+        What was known before its first bytes.
+    """
+
+    def __init__(self, lane: Lane, slot: _Slot, actor: Any, first: Piece) -> None:
+        self.head = first.head
+        self._lane, self._slot, self._actor = lane, slot, actor
+        self._piece = first
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the first piece is all there is."""
+        return self._piece.number is None
+
+    @property
+    def body(self) -> bytes:
+        """The piece that is there."""
+        return self._piece.body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the pieces.
+
+        Raises
+        ------
+        LakeError
+            As the stream does.
+        Unavailable
+            Its worker is lost.
+        """
+        while True:
+            if self._piece.body:
+                yield self._piece.body
+            if self._piece.number is None:
+                return
+            self._piece = await self._lane._more(self._slot, self._actor, self._piece.number)
+
+    async def close(self) -> None:
+        """Let the worker end what is not read."""
+        number = self._piece.number
+        self._piece = Piece(b"", None)
+        if number is not None and self._slot.actor is self._actor:
+            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+                await asyncio.wait_for(self._actor.drop(number), _GRACE)
+
+
+class Lane:
     """The actors of a server: spreads calls over them, and makes anew those that are lost.
 
     Made by `start`. Used from one event loop.
@@ -189,7 +282,11 @@ class FastLane:
         threads: int,
         deadline: float,
         warm: Callable[[], None] | None = None,
+        resource: str = LANE,
+        niceness: int = 0,
     ) -> None:
+        self._resource = resource
+        self._niceness = niceness
         self._client = client
         self._lake_url = lake_url
         self._threads = threads
@@ -210,7 +307,10 @@ class FastLane:
         threads: int = 4,
         deadline: float = 10.0,
         warm: Callable[[], None] | None = None,
-    ) -> FastLane:
+        resource: str = LANE,
+        niceness: int = 0,
+        wait: bool = True,
+    ) -> Lane:
         """Make the actors on the lane's workers and return when they answer.
 
         Parameters
@@ -227,13 +327,26 @@ class FastLane:
             Seconds a call may take when it does not say.
         warm
             Called once on each new actor, beside its first requests.
+        resource
+            What the lane's workers offer.
+        niceness
+            How far its threads stand back behind others on the same cores, 0 to 19.
+        wait
+            Whether to wait for the actors; else the first calls do.
         """
-        lane = cls(client, lake_url, slots, threads, deadline, warm)
-        until = time.monotonic() + max(deadline, 30.0)
-        for slot in lane._slots:  # one after the other, so that each takes the emptiest worker
-            await lane._ensure(slot, until)
+        lane = cls(client, lake_url, slots, threads, deadline, warm, resource, niceness)
+        making = asyncio.create_task(lane._make_all(time.monotonic() + max(deadline, 30.0)))
+        if wait:
+            await making
+        else:
+            lane._tasks.add(making)
         lane._tasks.add(asyncio.create_task(lane._spread()))
         return lane
+
+    async def _make_all(self, until: float) -> None:
+        for slot in self._slots:  # one after the other, so that each takes the emptiest worker
+            if slot.actor is None:
+                await self._ensure(slot, until)
 
     def use(self, client: Client) -> None:
         """Go on with another Dask client: the scheduler was lost, and its actors with it."""
@@ -262,6 +375,33 @@ class FastLane:
         LakeError
             As the reader and `finish` raise.
         """
+        answer, _, _ = await self._asked(lambda actor: actor.call, (question, finish), deadline)
+        return answer
+
+    async def open(self, begin: Begin, argument: Any, *, deadline: float | None = None) -> LaneStream:
+        """Begin a stream on some worker and return it with its first piece.
+
+        Parameters
+        ----------
+        begin
+            See `streams.Begin`.
+        deadline
+            Seconds until the first piece, and that the stream may take in all.
+
+        Raises
+        ------
+        DeadlineExceeded, Unavailable, LakeError
+            As `call`; later, as `LaneStream` is read.
+        """
+        piece, slot, actor = await self._asked(lambda actor: actor.begin, (begin, argument), deadline)
+        return LaneStream(self, slot, actor, piece)
+
+    async def _asked(
+        self,
+        method: Callable[[Any], Callable[[bytes], Any]],
+        content: tuple[Any, Any],
+        deadline: float | None,
+    ) -> tuple[Any, _Slot, Any]:
         seconds = self._deadline if deadline is None else deadline
         until = time.monotonic() + seconds
         while True:
@@ -271,10 +411,10 @@ class FastLane:
             if left <= 0:
                 raise _late(seconds)
             actor = slot.actor or await self._ensure(slot, until)
-            request: bytes = dumps((question, finish, left))  # type: ignore[no-untyped-call]
+            request: bytes = dumps((*content, left))  # type: ignore[no-untyped-call]
             slot.busy += 1
             try:
-                answer = await self._watched(slot, actor.call(request), until + _GRACE)
+                answer = await self._watched(slot, method(actor)(request), until + _GRACE)
             except TimeoutError:
                 raise _late(seconds) from None
             except (OSError, RuntimeError):
@@ -284,7 +424,7 @@ class FastLane:
                 slot.busy -= 1
             if isinstance(answer, _Failed):
                 raise answer.error
-            return answer
+            return answer, slot, actor
 
     async def _watched(self, slot: _Slot, call: Awaitable[Any], until: float) -> Any:
         """Wait for a call, and look now and then whether its worker still lives.
@@ -371,6 +511,7 @@ class FastLane:
             self._lake_url,
             self._threads,
             self._warm,
+            self._niceness,
             actor=True,
             pure=False,
             workers=[emptiest],
@@ -391,8 +532,28 @@ class FastLane:
         return sorted(
             address
             for address, worker in identity["workers"].items()
-            if LANE in worker.get("resources", {}) and worker.get("status") == Status.running.name
+            if self._resource in worker.get("resources", {}) and worker.get("status") == Status.running.name
         )
+
+    async def _more(self, slot: _Slot, actor: Any, number: int) -> Piece:
+        """Fetch the next piece of a stream."""
+        if slot.actor is not actor:
+            raise _broken()
+        slot.busy += 1
+        try:
+            # A stream has its own deadline, on the worker, which raises when it passes.
+            answer = await self._watched(slot, actor.more(number), time.monotonic() + _LONGEST)
+        except TimeoutError:
+            raise _late(_LONGEST) from None
+        except (OSError, RuntimeError):
+            self._lose(slot, actor)
+            raise _broken() from None
+        finally:
+            slot.busy -= 1
+        if isinstance(answer, _Failed):
+            raise answer.error
+        piece: Piece = answer
+        return piece
 
     async def health(self, seconds: float = 5.0) -> dict[str, str]:
         """Ask one reader for its back ends; return what is wrong by name: ``workers``, ``rows``, ``files``."""

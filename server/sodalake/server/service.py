@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sodalake.lake.lake import Lake
-from sodalake.lake.lanes import FastLane
+from sodalake.lake.lanes import Lane
 from sodalake.lake.survey import Survey
 from sodalake.server.config import Settings
 from sodalake.server.identity import Identities
@@ -57,7 +57,7 @@ class Service:
         What `stop` undoes, in order.
     """
 
-    lane: FastLane
+    lane: Lane
     identities: Identities
     soda_jobs: JobRoom
     since: datetime

@@ -15,7 +15,7 @@ from tornado.web import Application
 
 from sodalake.lake.errors import ConfigurationError
 from sodalake.lake.lake import Lake
-from sodalake.lake.lanes import LANE, FastLane
+from sodalake.lake.lanes import LANE, Lane
 from sodalake.server.config import Settings
 from sodalake.server.gate import GateServer
 from sodalake.server.handlers import Handler, NotFound
@@ -63,7 +63,7 @@ async def start(settings: Settings) -> Service:
         slots = settings.workers or (
             await _lane_size(client) if settings.scheduler else settings.worker_count
         )
-        service.lane = await FastLane.start(
+        service.lane = await Lane.start(
             client,
             lake.url,
             slots=slots,
