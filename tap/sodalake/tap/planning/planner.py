@@ -1,0 +1,351 @@
+"""From a query that is understood to a plan: what to read where, and what to ask of it.
+
+For each table: its own conditions decide on an index (ids, then places, then classes and times), else a join decides,
+else the archive is read. An index is taken when it is expected to give fewer rows than `index_rows`; what is read can
+still turn out to be more, and is then read from the archive (`sodalake.tap.running`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from sqlglot import exp
+
+from sodalake.lake.sky import cone_ranges, joined, polygon_ranges
+from sodalake.tap.adql import duckdb_sql
+from sodalake.tap.published import ObscoreView
+from sodalake.tap.resolved import Resolved, Source
+
+from .blocks import blocks_of
+from .conditions import (
+    Circle,
+    Constraints,
+    Interval,
+    Shape,
+    circle_around,
+    constraints_of,
+    source_column,
+)
+from .facts import Facts, SurveyFacts
+from .joins import candidates, pair_up
+from .plan import ARCHIVE, Access, Joined, Leg, Plan, Read, Reduction, Rowwise
+from .reductions import aggregates_of, filtered, is_simple, partial_aggregate, top_rows
+
+__all__ = ["MOST_KEYS", "plan_of"]
+
+MOST_KEYS = 20_000
+"""Ids that a condition may list, or a join bring, before the archive is read instead."""
+
+_SKY = 41_252.96  # square degrees
+_CROWDED = 4.0  # a place that is asked for has more alerts than the mean of the sky, mostly
+_FEW = 1000  # rows: with a TOP of so many an index is read from its beginning until they are there
+
+
+def plan_of(
+    resolved: Resolved,
+    facts: Facts,
+    *,
+    limit: int,
+    index_rows: int,
+    views: Mapping[str, ObscoreView],
+) -> Plan:
+    """Return the plan of a query; its tree is rewritten on the way, and of no further use.
+
+    Parameters
+    ----------
+    facts
+        What is known of the lake.
+    limit
+        Rows after which the answer is cut; one more is asked for.
+    index_rows
+        Rows that may be read from the row store for one table.
+    views
+        Survey → its part of ``ivoa.obscore``.
+    """
+    return _Planning(resolved, facts, limit, index_rows, views).plan()
+
+
+class _Planning:
+    def __init__(
+        self,
+        resolved: Resolved,
+        facts: Facts,
+        limit: int,
+        index_rows: int,
+        views: Mapping[str, ObscoreView],
+    ) -> None:
+        self._resolved = resolved
+        self._facts = facts
+        self._limit = limit
+        self._index_rows = index_rows
+        self._views = views
+        self._blocks = blocks_of(resolved)
+        self._block_of = {source: block for block in self._blocks for source in block.sources}
+        self._sources = {source.id: source for source in resolved.sources}
+
+    def plan(self) -> Plan:
+        tree = self._resolved.tree
+        top = _top(tree)
+        streams = self._streams()
+        self._eager = streams and min(self._limit, self._limit if top is None else top) <= _FEW
+        reads = [self._read(source) for source in self._resolved.sources]
+        reads = self._ordered(reads)
+        reads, tree = self._reduced(reads, tree, streams)
+        number = 0
+        for block in self._blocks:
+            made = pair_up(block, number)
+            number += len(made)
+            reads = _with_pairs(reads, made)
+        rowwise = self._rowwise() if streams else None
+        sql = ""
+        if rowwise is None:
+            _cut(tree, self._limit + 1)
+            sql = duckdb_sql(tree)
+        return Plan(sql, tuple(reads), self._resolved.outputs, self._limit, top, rowwise)
+
+    def _rowwise(self) -> Rowwise:
+        (block,), (source,) = self._blocks, self._resolved.sources
+        select = block.select
+        taken: list[str | None] = []
+        computed: list[exp.Expression] = [exp.column("_row", table=source.alias, quoted=True)]
+        for number, output in enumerate(select.expressions):
+            place = source_column(output.unalias())
+            taken.append(None if place is None else place[1])
+            if place is None:
+                computed.append(exp.alias_(output.unalias().copy(), f"e{number}", quoted=True))
+        offset = select.args.get("offset")
+        where = select.args.get("where")
+        skipped = int(offset.expression.this) if offset is not None else 0
+        if where is None and len(computed) == 1:
+            return Rowwise(None, (), tuple(taken), skipped)
+        query = exp.select(*computed).from_(block.nodes[source.id].copy())
+        if where is not None:
+            query = query.where(where.this.copy())
+        used = {
+            column.meta["name"]
+            for column in query.find_all(exp.Column)
+            if column.meta.get("source") == source.id
+        }
+        seen = tuple(name for name in source.columns if name in used)
+        return Rowwise(duckdb_sql(query), seen, tuple(taken), skipped)
+
+    def _streams(self) -> bool:
+        """Say whether each row of the answer is made of one row of the only table."""
+        if len(self._blocks) != 1 or not is_simple(self._resolved, self._blocks[0]):
+            return False
+        select = self._blocks[0].select
+        whole = ("group", "having", "distinct", "order")
+        return not any(select.args.get(name) for name in whole) and not aggregates_of(select)
+
+    # -- reads
+
+    def _read(self, source: Source) -> Read:
+        table = source.table
+        if table.content in ("upload", "tap_schema"):
+            columns = source.columns or (table.columns[0].name,)
+            return Read(source.id, table, columns, (Leg("", Access("given"), columns),))
+        block = self._block_of[source.id]
+        footprint = "s_region" if table.content == "obscore" else ""
+        found = Constraints()
+        for condition in block.of(source.id):
+            found = found & constraints_of(condition, source.id, table.roles, footprint)
+        if table.content == "obscore":
+            columns = source.columns or ("obs_publisher_did",)
+            legs = tuple(self._obscore_leg(view, columns, found, name) for name, view in self._views.items())
+            return Read(source.id, table, columns, legs)
+        roles = table.roles
+        found = found.boxed(roles.get("ra", ""), roles.get("dec", ""))
+        columns = source.columns or (roles["object" if table.content == "objects" else "time"],)
+        facts = self._facts.of(table.survey)
+        if table.content == "objects":
+            access = self._of_objects(facts, roles, found)
+        else:
+            access = self._of_alerts(facts, roles, found, columns)
+        return Read(source.id, table, columns, (Leg(table.survey, access, columns),))
+
+    def _of_alerts(
+        self,
+        facts: SurveyFacts,
+        roles: Mapping[str, str],
+        found: Constraints,
+        columns: Sequence[str],
+    ) -> Access:
+        if found.never:
+            return Access("nothing", rows=0)
+        time = found.intervals.get(roles["time"], Interval())
+        limits = {"first": time.low, "last": time.high}
+        for role in ("alert", "object"):
+            keys = found.keys.get(roles.get(role, ""))
+            if keys is not None and len(keys) <= MOST_KEYS:
+                return Access("alert" if role == "alert" else "object", tuple(sorted(keys)), **limits)
+        if found.regions is not None and "sky" in facts.indices:
+            rows = self._rows_in(facts, found.regions)
+            if self._eager or rows <= self._index_rows:
+                return Access("sky", ranges=ranges_of(found.regions), rows=rows, **limits)
+        within = facts.rows_between(time.low, time.high)
+        classes = found.keys.get(roles.get("class", ""))
+        if classes is not None and "class" in facts.indices and (self._eager or len(classes) <= 16):
+            # How many are of a class is not known; it is read until there are too many.
+            return Access("class", tuple(sorted(classes)), rows=None, **limits)
+        if (
+            "time" in facts.indices
+            and (time.bounded or self._eager)
+            and (within <= self._index_rows or (self._eager and _is_narrow(time, found, roles)))
+        ):
+            return Access("time", rows=within, **limits)
+        rows = facts.rows_of_files(time.low, time.high)
+        return Access(ARCHIVE, rows=rows, bytes=rows * facts.width(columns), **limits)
+
+    def _of_objects(self, facts: SurveyFacts, roles: Mapping[str, str], found: Constraints) -> Access:
+        if found.never:
+            return Access("nothing", rows=0)
+        keys = found.keys.get(roles["object"])
+        if keys is not None and len(keys) <= MOST_KEYS:
+            return Access("objects", tuple(sorted(keys)))
+        if found.regions is not None and "sky" in facts.indices:
+            rows = self._rows_in(facts, found.regions)
+            if rows <= self._index_rows:
+                return Access("sky", ranges=ranges_of(found.regions), rows=rows)
+        return Access(ARCHIVE, rows=facts.total, bytes=facts.total * facts.width(list(facts.covering)))
+
+    def _obscore_leg(self, view: ObscoreView, columns: Sequence[str], found: Constraints, survey: str) -> Leg:
+        """Translate what is asked of ``ivoa.obscore`` into what is asked of a survey's alerts."""
+        facts = self._facts.of(survey)
+        needed = view.needs(columns) or (facts.survey.time.name,)
+        roles = view.table.roles
+        alerts = Constraints()
+        for name, value in view.constants.items():
+            wanted = found.keys.get(name)
+            if wanted is not None and not any(_same(value, one) for one in wanted):
+                return Leg(survey, Access("nothing", rows=0), needed)
+        dids = found.keys.get("obs_publisher_did")
+        if dids is not None:
+            ids = {alert for did in dids if (alert := view.alert_of(did)) is not None}
+            alerts = alerts & Constraints(keys={roles["alert"]: frozenset(ids)})
+        for name, (column, offset) in view.linear.items():
+            interval = found.intervals.get(name)
+            if interval is not None:
+                # An offset is added in doubles: its rounding is let in on both sides.
+                slack = 1e-9 * max(1.0, abs(offset))
+                shifted = Interval(interval.low - offset - slack, interval.high - offset + slack)
+                alerts = alerts & Constraints(intervals={column: shifted})
+        regions = found.regions
+        if found.footprints is not None:
+            around = tuple(_grown(shape, view.reach) for shape in found.footprints)
+            regions = around if regions is None else regions
+        alerts = (alerts & Constraints(regions=regions)).boxed(roles.get("ra", ""), roles.get("dec", ""))
+        return Leg(survey, self._of_alerts(facts, roles, alerts, needed), needed)
+
+    def _rows_in(self, facts: SurveyFacts, regions: Sequence[Shape]) -> int:
+        share = sum(region.area for region in regions) / _SKY
+        return int(min(1.0, _CROWDED * share) * facts.total)
+
+    # -- joins
+
+    def _ordered(self, reads: list[Read]) -> list[Read]:
+        """Return the reads in their order: what is small first, what is reached from it behind it."""
+        done = [read for read in reads if not read.scans]
+        waiting = [read for read in reads if read.scans]
+        while waiting:
+            there = {read.source for read in done if not read.scans or read.joined is not None}
+            found = next(
+                (
+                    (read, candidate)
+                    for read in waiting
+                    if read.table.content in ("alerts", "objects")
+                    for candidate in self._candidates(read)
+                    if candidate.other in there
+                ),
+                None,
+            )
+            if found is None:
+                return done + waiting
+            read, candidate = found
+            waiting.remove(read)
+            done.append(replace(read, joined=candidate))
+        return done
+
+    def _candidates(self, read: Read) -> list[Joined]:
+        source = self._sources[read.source]
+        indices = self._facts.of(read.table.survey).indices
+        return [
+            one
+            for one in candidates(source, self._block_of[source.id], self._sources)
+            if one.kind == "equal" or "sky" in indices
+        ]
+
+    # -- reductions
+
+    def _reduced(self, reads: list[Read], tree: exp.Query, streams: bool) -> tuple[list[Read], exp.Query]:
+        """Say what is left of what is read of the archive; an aggregate of one table is made in two steps."""
+        reduced = []
+        for read in reads:
+            if not read.scans or streams:
+                reduced.append(read)
+                continue
+            block, source = self._block_of[read.source], self._sources[read.source]
+            reduction: Reduction | None = None
+            if is_simple(self._resolved, block):
+                partial = partial_aggregate(block, source)
+                if partial is not None:
+                    # Also for what is read without the archive, so that both are asked the same.
+                    return [replace(read, reduction=partial.reduction)], partial.tree
+                if not aggregates_of(block.select) and not block.select.args.get("group"):
+                    distinct = bool(block.select.args.get("distinct"))
+                    reduction = (
+                        filtered(block, source, read.columns, distinct=True)
+                        if distinct
+                        else top_rows(block, source, read.columns)
+                    )
+            reduced.append(replace(read, reduction=reduction or filtered(block, source, read.columns)))
+        return reduced, tree
+
+
+def ranges_of(regions: Sequence[Shape]) -> tuple[tuple[int, int], ...]:
+    """Return the ranges of HEALPix cells that hold every place of some regions."""
+    circles = [shape for shape in regions if isinstance(shape, Circle)]
+    parts = [
+        cone_ranges(*(np.array([getattr(one, name) for one in circles]) for name in ("lon", "lat", "radius")))
+    ] if circles else []  # fmt: skip
+    for shape in regions:
+        if not isinstance(shape, Circle):
+            parts.append(polygon_ranges(np.array(shape.lon), np.array(shape.lat)))
+    return tuple(sorted(pair for part in parts for pair in joined(part)))
+
+
+def _grown(shape: Shape, reach: float) -> Circle:
+    """Return a circle around a shape and all within `reach` degrees of it."""
+    if not isinstance(shape, Circle):
+        shape = circle_around(list(zip(shape.lon, shape.lat, strict=True)))
+    return Circle(shape.lon, shape.lat, min(180.0, shape.radius + reach))
+
+
+def _is_narrow(time: Interval, found: Constraints, roles: Mapping[str, str]) -> bool:
+    """Say whether time is all that is asked: then the first rows met are mostly the ones that are wanted."""
+    return (math.isfinite(time.low) or math.isfinite(time.high)) and set(found.intervals) == {roles["time"]}
+
+
+def _same(value: object, text: str) -> bool:
+    return str(value) == text
+
+
+def _top(tree: exp.Query) -> int | None:
+    limit = tree.args.get("limit")
+    return None if limit is None else int(limit.expression.this)
+
+
+def _cut(tree: exp.Query, rows: int) -> None:
+    top = _top(tree)
+    tree.set("limit", exp.Limit(expression=exp.Literal.number(rows if top is None else min(top, rows))))
+
+
+def _with_pairs(reads: list[Read], made: Sequence[Joined]) -> list[Read]:
+    numbered = {one.other for one in made} | {one.column for one in made}
+    by_source = {one.column: one for one in made}
+    return [
+        replace(read, pairs=by_source.get(read.source), numbered=read.numbered or read.source in numbered)
+        for read in reads
+    ]

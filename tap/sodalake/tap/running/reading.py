@@ -1,0 +1,186 @@
+"""Rows of one source, from wherever its plan says, as its published table has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sodalake.lake.alertrows import AlertRows
+from sodalake.lake.archiverows import ArchiveRows
+from sodalake.lake.objectrows import ObjectRows
+
+from sodalake.lake.lake import Lake
+from sodalake.lake.rows import within
+from sodalake.lake.sky import cone_ranges, joined
+from sodalake.tap.errors import TooLarge
+from sodalake.tap.planning.plan import ARCHIVE, Access, Joined, Leg, Read
+from sodalake.tap.planning.planner import MOST_KEYS
+from sodalake.tap.published import ObscoreView
+
+from .conforming import columns_of, conformed
+from .guard import Guard
+from .pairs import cones_of
+
+__all__ = ["Counted", "Rows", "too_much_memory"]
+
+
+@dataclass(slots=True)
+class Counted:
+    """What was read for a source: by which path, how many rows."""
+
+    path: str = ""
+    rows: int = 0
+
+
+@dataclass
+class Rows:
+    """Reads a lake's rows for queries. May be used from any thread.
+
+    Attributes
+    ----------
+    views
+        Survey → its part of ``ivoa.obscore``.
+    """
+
+    lake: Lake
+    alerts: AlertRows = field(init=False)
+    objects: ObjectRows = field(init=False)
+    archive: ArchiveRows = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.alerts = AlertRows(self.lake)
+        self.objects = ObjectRows(self.lake)
+        self.archive = ArchiveRows(self.lake)
+
+    def of_leg(
+        self,
+        read: Read,
+        leg: Leg,
+        guard: Guard,
+        views: Mapping[str, ObscoreView],
+        *,
+        most: int | None,
+        files: Sequence[int] | None = None,
+    ) -> Iterator[pa.Table]:
+        """Yield the rows of one leg.
+
+        Parameters
+        ----------
+        most
+            Rows to read of the row store, at most.
+        files
+            Numbers of the archive's files to read; None: all that may be of use.
+
+        Raises
+        ------
+        TooManyRows
+            The row store has more.
+        """
+        columns = columns_of(read.table, read.columns)
+        with within(guard.left):
+            for table in self._flat(read, leg, most, files):
+                guard.check()
+                if read.table.content == "obscore":
+                    table = views[leg.survey].derive(table, read.columns)
+                yield conformed(table, columns)
+
+    def _flat(
+        self, read: Read, leg: Leg, most: int | None, files: Sequence[int] | None
+    ) -> Iterator[pa.Table]:
+        survey, access = self.lake.survey(leg.survey), leg.access
+        if access.path == "nothing":
+            return
+        if read.table.content == "objects":
+            yield from self._objects(leg, access, most)
+        elif access.path == ARCHIVE:
+            records = self.archive.files(survey, access.first, access.last)
+            if files is not None:
+                wanted = set(files)
+                records = [record for record in records if record.number in wanted]
+            yield from self.archive.read(survey, records, leg.columns)
+        elif access.path == "alert":
+            yield from self.alerts.of_alerts(survey, access.keys, leg.columns)
+        elif access.path == "object":
+            yield from self.alerts.of_objects(survey, access.keys, leg.columns, most=most)
+        elif access.path == "sky":
+            yield from self.alerts.in_sky(survey, access.ranges, leg.columns, most=most)
+        elif access.path == "class":
+            yield from self.alerts.in_class(
+                survey, access.keys, access.first, access.last, leg.columns, most=most
+            )
+        else:
+            yield from self.alerts.in_time(survey, access.first, access.last, leg.columns, most=most)
+
+    def _objects(self, leg: Leg, access: Access, most: int | None) -> Iterator[pa.Table]:
+        survey = self.lake.survey(leg.survey)
+        if access.path == ARCHIVE:
+            yield from self.objects.all(survey, leg.columns)
+            return
+        keys = access.keys
+        if access.path == "sky":
+            # An object's place is its latest alert's, so it is among the objects of the alerts there.
+            name = survey.flat_name(survey.ids.object)
+            found = [
+                table.column(name) for table in self.alerts.in_sky(survey, access.ranges, (name,), most=most)
+            ]
+            ids = pc.unique(pa.chunked_array([part for one in found for part in one.chunks], pa.string()))
+            keys = tuple(ids.drop_null().to_pylist())
+        yield from self.objects.of_objects(survey, keys, leg.columns)
+
+    def reached(self, read: Read, other: pa.Table) -> Read | None:
+        """Return a read whose rows are found by those of another table, which are there; None where these are too many.
+
+        The same columns of the same legs, but by index.
+        """
+        assert read.joined is not None
+        access = (
+            self._by_keys(read.joined, other, read)
+            if read.joined.kind == "equal"
+            else _by_places(read.joined, other)
+        )
+        if access is None:
+            return None
+        (leg,) = read.legs
+        return Read(
+            read.source,
+            read.table,
+            read.columns,
+            (Leg(leg.survey, access, leg.columns),),
+            pairs=read.pairs,
+            numbered=read.numbered,
+        )
+
+    @staticmethod
+    def _by_keys(join: Joined, other: pa.Table, read: Read) -> Access | None:
+        keys = pc.unique(other.column(join.other_column)).drop_null()
+        if len(keys) > MOST_KEYS:
+            return None
+        if pa.types.is_dictionary(keys.type):
+            keys = keys.dictionary_decode()
+        if pa.types.is_floating(keys.type):
+            whole = pc.equal(pc.floor(keys), keys)
+            keys = keys.filter(pc.and_(whole, pc.less(pc.abs(keys), 2.0**53))).cast(pa.int64())
+        texts = tuple(key for key in keys.cast(pa.string()).to_pylist() if key)
+        if read.table.content == "objects":
+            return Access("objects", texts)
+        return Access("alert" if join.role == "alert" else "object", texts)
+
+
+def _by_places(join: Joined, other: pa.Table) -> Access | None:
+    _, lon, lat, radius = cones_of(other, join)
+    if len(lon) > MOST_KEYS or (len(lon) and float(np.sum(radius**2)) > 3000.0):
+        return None
+    if not len(lon):
+        return Access("nothing", rows=0)
+    return Access("sky", ranges=tuple(joined(cone_ranges(lon, lat, radius))))
+
+
+def too_much_memory(held: int, memory: int) -> TooLarge:
+    """Return the error of a query whose tables do not fit."""
+    return TooLarge(
+        f"The query brings more than {memory / 1e9:.2g} GB of rows together ({held / 1e9:.2g} GB so far).",
+        "Select fewer columns, add conditions on each table, or count and group instead of listing.",
+    )

@@ -1,0 +1,288 @@
+"""Questions answered in one process: what a worker keeps between them, and the ways it is asked.
+
+`begin_fast` is for workers that must stay quick: it answers what the row store can, and says of the rest that it is for
+`Elsewhere`. `begin_share` reads and reduces some files; `begin_scan` answers with what the shares came to.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import pyarrow as pa
+from sodalake.lake.alertrows import TooManyRows
+
+from sodalake.lake.lake import Lake
+from sodalake.tap.adql import parse, resolve
+from sodalake.tap.answers import Answer, Ending
+from sodalake.tap.formats import FORMATS, write
+from sodalake.tap.metadata import Published, Table
+from sodalake.tap.planning.explain import explained
+from sodalake.tap.planning.facts import Facts
+from sodalake.tap.planning.plan import ARCHIVE, Plan
+from sodalake.tap.planning.planner import plan_of
+from sodalake.tap.published import ObscoreView, obscore_views, publish, tap_schema_tables
+from sodalake.tap.questions import Elsewhere, Head, Question, Share
+from sodalake.tap.running.engine import Engine
+from sodalake.tap.running.guard import Guard, QueryCancelled
+from sodalake.tap.running.reading import Rows
+from sodalake.tap.running.run import Run
+from sodalake.tap.uploads import read_upload
+
+__all__ = ["Session", "TapStream", "begin_fast", "begin_scan", "begin_share"]
+
+_FAST_THREADS, _SCAN_THREADS = 1, 2
+_BY_NAME = {form.name: form for form in FORMATS}
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question that was understood: what is published, its plan, and the rows that came with it."""
+
+    published: Published
+    plan: Plan
+    views: Mapping[str, ObscoreView]
+    given: dict[str, pa.Table]
+
+
+class Session:
+    """What a process keeps for the queries of one lake. May be used from any thread.
+
+    Parameters
+    ----------
+    lake
+        The open lake.
+    threads
+        Of one query.
+    """
+
+    def __init__(self, lake: Lake, threads: int) -> None:
+        self.lake = lake
+        self.rows = Rows(lake)
+        self.facts = Facts(lake)
+        self._threads = threads
+        self._engines: dict[int, Engine] = {}
+        self._schema: tuple[Published, Mapping[str, pa.Table]] | None = None
+        self._lock = threading.Lock()
+
+    def engine(self, memory: int) -> Engine:
+        """Return the DuckDB of queries with so much memory."""
+        with self._lock:
+            if memory not in self._engines:
+                self._engines[memory] = Engine(self._threads, memory)
+            return self._engines[memory]
+
+    def asked(self, question: Question, *, use_ranges: bool = True) -> _Asked:
+        """Understand and plan a question.
+
+        Raises
+        ------
+        AdqlError, UploadError
+            What is wrong with it.
+        """
+        published = publish(self.lake, question.authority)
+        uploads = [
+            read_upload(
+                one.name, one.content, one.content_type, one.filename, rows=question.limits.upload_rows
+            )
+            for one in question.uploads
+        ]
+        resolved = resolve(
+            parse(question.adql, longest=question.limits.query), published, [table for table, _ in uploads]
+        )
+        views = obscore_views(self.lake, question.authority, question.base_url)
+        plan = plan_of(
+            resolved,
+            self.facts,
+            limit=question.rows,
+            index_rows=question.limits.index_rows if use_ranges else 0,
+            views=views,
+        )
+        return _Asked(published, plan, views, self._given(plan, published, uploads))
+
+    def _given(
+        self, plan: Plan, published: Published, uploads: Sequence[tuple[Table, pa.Table]]
+    ) -> dict[str, pa.Table]:
+        """Return the rows of the sources that do not come from the lake."""
+        given: dict[str, pa.Table] = {}
+        for read in plan.reads:
+            if read.table.content == "upload":
+                given[read.source] = next(rows for table, rows in uploads if table.name == read.table.name)
+            elif read.table.content == "tap_schema":
+                if self._schema is None or self._schema[0] is not published:
+                    self._schema = published, tap_schema_tables(published)
+                given[read.source] = self._schema[1][read.table.qualified]
+        return given
+
+    def run(
+        self,
+        question: Question,
+        asked: _Asked,
+        guard: Guard,
+        *,
+        most: int | None,
+        parts: Mapping[str, Sequence[pa.Table]] | None = None,
+    ) -> Run:
+        """Return the run of a plan."""
+        return Run(
+            asked.plan,
+            self.engine(question.limits.memory),
+            self.rows,
+            guard,
+            asked.views,
+            asked.given,
+            parts or {},
+            most,
+            question.limits.memory,
+        )
+
+    def shares(self, plan: Plan, share: int) -> list[Share]:
+        """Return the archive's part of a plan as work for several; none where it is little, or goes row by row."""
+        if plan.rowwise is not None or plan.bytes <= share:
+            return []
+        shares: list[Share] = []
+        for read in plan.reads:
+            if not read.scans or read.joined is not None or read.table.content == "objects":
+                continue
+            for number, leg in enumerate(read.legs):
+                if leg.access.path == ARCHIVE:
+                    shares += self._shares_of(read.source, number, plan, share)
+        return shares
+
+    def _shares_of(self, source: str, number: int, plan: Plan, share: int) -> Iterator[Share]:
+        leg = next(read for read in plan.reads if read.source == source).legs[number]
+        survey = self.lake.survey(leg.survey)
+        width = max(1, self.facts.of(leg.survey).width(leg.columns))
+        files: list[int] = []
+        size = 0
+        for record in self.rows.archive.files(survey, leg.access.first, leg.access.last):
+            if files and size + record.rows * width > share:
+                yield Share(source, number, tuple(files))
+                files, size = [], 0
+            files.append(record.number)
+            size += record.rows * width
+        if files:
+            yield Share(source, number, tuple(files))
+
+
+_sessions: weakref.WeakKeyDictionary[Lake, dict[int, Session]] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def session_of(lake: Lake, threads: int) -> Session:
+    """Return the session that this process keeps for a lake."""
+    with _lock:
+        known = _sessions.setdefault(lake, {})
+        if threads not in known:
+            known[threads] = Session(lake, threads)
+        return known[threads]
+
+
+class TapStream:
+    """An answer under way; see `sodalake.lake.streams.Stream`."""
+
+    def __init__(self, head: Head, chunks: Iterator[bytes], stop: Callable[[], None]) -> None:
+        self.head = head
+        self._chunks = chunks
+        self._stop = stop
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._chunks
+        except QueryCancelled:
+            return
+
+    def stop(self) -> None:
+        """Let the query end."""
+        self._stop()
+
+
+def begin_fast(lake: Lake, question: Question, seconds: float) -> TapStream:
+    """Answer what the row store can answer; for the rest return a head that says what is to be done elsewhere."""
+    session = session_of(lake, _FAST_THREADS)
+    guard = Guard(seconds)
+    asked = session.asked(question)
+    if not asked.plan.scans or not question.rows:
+        run = session.run(question, asked, guard, most=question.limits.index_rows)
+        try:
+            return answer(question, run, asked)
+        except TooManyRows:
+            asked = session.asked(question, use_ranges=False)
+    shares = session.shares(asked.plan, question.limits.share)
+    return TapStream(Head(Elsewhere(asked.plan, shares), explained(asked.plan)), iter(()), guard.give_up)
+
+
+def begin_share(lake: Lake, work: tuple[Question, Plan, Share], seconds: float) -> TapStream:
+    """Read and reduce a share of the archive; the bytes are an Arrow IPC stream."""
+    question, plan, share = work
+    session = session_of(lake, _SCAN_THREADS)
+    guard = Guard(seconds)
+    views = obscore_views(lake, question.authority, question.base_url)
+    asked = _Asked(publish(lake, question.authority), plan, views, {})
+    run = session.run(question, asked, guard, most=None)
+    read = next(read for read in plan.reads if read.source == share.source)
+    return TapStream(Head(), iter((packed(run.reduced_files(read, share.leg, share.files)),)), guard.give_up)
+
+
+def begin_scan(
+    lake: Lake, work: tuple[Question, Plan, Mapping[str, Sequence[bytes]]], seconds: float
+) -> TapStream:
+    """Answer a question that reads the archive, with the shares that were read already (source → Arrow IPC)."""
+    question, plan, parts = work
+    session = session_of(lake, _SCAN_THREADS)
+    guard = Guard(seconds)
+    asked = replace(session.asked(question), plan=plan)
+    tables = {source: [unpacked(part) for part in found] for source, found in parts.items()}
+    run = session.run(question, asked, guard, most=None, parts=tables)
+    return answer(question, run, asked)
+
+
+def answer(question: Question, run: Run, asked: _Asked) -> TapStream:
+    """Begin to run, and return what is written of it.
+
+    Raises
+    ------
+    TooManyRows, LakeError
+        As the run does before its first rows.
+    """
+    columns = [question.columns.get(column.name, column) for column in run.plan.outputs]
+    if question.rows:
+        batches = run.batches()
+        first = next(batches, None)
+        every = batches if first is None else chain([first], batches)
+        ending: Callable[[], Ending] = lambda: run.ending  # noqa: E731
+    else:
+        every, ending = iter(()), _nothing_asked
+    told = Answer(
+        columns,
+        every,
+        ending,
+        question.infos,
+        question.descriptors,
+        question.description,
+    )
+    counted = {source: (one.path, one.rows) for source, one in run.counted.items()}
+    return TapStream(
+        Head(plan=explained(run.plan, counted)), write(_BY_NAME[question.format], told), run.guard.give_up
+    )
+
+
+def _nothing_asked() -> Ending:
+    # MAXREC=0 (DALI 1.1, 3.4.4.1): the metadata, and that there is more.
+    return Ending("OVERFLOW")
+
+
+def packed(table: pa.Table) -> bytes:
+    """Return a table as an Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def unpacked(content: bytes) -> pa.Table:
+    """Return the table of an Arrow IPC stream."""
+    return pa.ipc.open_stream(content).read_all()
