@@ -1,0 +1,22 @@
+"""What can be queried: the tables of a lake's surveys, `ivoa.obscore`, and TAP_SCHEMA, which describes them all.
+
+::
+
+    from sodalake.tap.published import ObscoreView, publish, tap_schema_tables
+
+    published = publish(Lake.open("my.lake"), "example.org")
+    rows = tap_schema_tables(published)["tap_schema.columns"]
+
+Nothing of this is stored: tables come from the survey files and from the columns that the lake's rows have, rows of
+TAP_SCHEMA from the tables, and rows of `ivoa.obscore` from alerts, when they are asked for.
+"""
+
+from __future__ import annotations
+
+from .names import listed_name
+from .obscore import obscore_table
+from .obscoreview import ObscoreView
+from .publishing import publish
+from .tapschema import tap_schema_tables
+
+__all__ = ["ObscoreView", "listed_name", "obscore_table", "publish", "tap_schema_tables"]
