@@ -275,6 +275,11 @@ class Tap(Section):
         ge=1,
         description="Seconds a job of /tap/async may take when it does not say (executionDuration).",
     )
+    queries: int = Field(
+        500,
+        ge=1,
+        description="Queries being answered at once, those that wait included; more are answered 503.",
+    )
     sync_bytes: int = Field(
         2_000_000_000,
         ge=1,

@@ -23,6 +23,7 @@ from sodalake.server.urls import Proxies
 
 if TYPE_CHECKING:
     from sodalake.server.jobs import JobRoom
+    from sodalake.server.tap.engine import TapEngine
 
 __all__ = ["Service"]
 
@@ -47,6 +48,8 @@ class Service:
         Who the visitors are.
     soda_jobs
         The jobs at ``/soda/async``.
+    tap, tap_jobs
+        The queries, and the jobs at ``/tap/async``.
     since
         When the service became available, UTC.
     draining
@@ -60,6 +63,8 @@ class Service:
     lane: Lane
     identities: Identities
     soda_jobs: JobRoom
+    tap: TapEngine
+    tap_jobs: JobRoom
     since: datetime
 
     def __init__(self, settings: Settings, lake: Lake) -> None:

@@ -23,11 +23,13 @@ from sodalake.server.identity import Identities
 from sodalake.server.routes import routes
 from sodalake.server.service import Service
 from sodalake.server.sodaroom import open_room
-from sodalake.server.workers import Workers
+from sodalake.server.tap.engine import TapEngine
+from sodalake.server.workers import BATCH, Workers
 from sodalake.sodacut import warm_up
 
 __all__ = ["make_app", "start"]
 
+_SCAN_THREADS = 4  # shares and answers that a reader of the scan lane works on at once
 _WORKERS_SECONDS = 90  # that workers may take to start, or come later than the service
 
 _log = structlog.get_logger("sodalake.service")
@@ -73,7 +75,21 @@ async def start(settings: Settings) -> Service:
             warm=warm_up,
         )
         close.push_async_callback(service.lane.close)
-        workers.on_new_client = service.lane.use
+        # On the workers of jobs, which come later than those of the fast lane: nobody waits for it here.
+        scans = await Lane.start(
+            client,
+            lake.url,
+            slots=settings.batch_count,
+            threads=_SCAN_THREADS,
+            deadline=max(settings.tap.sync_seconds, _WORKERS_SECONDS),
+            resource=BATCH,
+            niceness=settings.jobs.niceness,
+            wait=False,
+        )
+        close.push_async_callback(scans.close)
+        workers.on_new_client = lambda client: (service.lane.use(client), scans.use(client))
+        service.tap = TapEngine(settings, lake, service.lane, scans, settings.batch_count)
+        await service.tap.start()
         service.soda_jobs = await open_room(service, workers, close)
         server = GateServer(
             make_app(service),

@@ -24,7 +24,7 @@ from sodalake.tap.planning.explain import explained
 from sodalake.tap.planning.facts import Facts
 from sodalake.tap.planning.plan import ARCHIVE, Plan
 from sodalake.tap.planning.planner import plan_of
-from sodalake.tap.published import ObscoreView, obscore_views, publish, tap_schema_tables
+from sodalake.tap.published import ObscoreView, publish, tap_schema_tables
 from sodalake.tap.questions import Elsewhere, Head, Question, Share
 from sodalake.tap.running.engine import Engine
 from sodalake.tap.running.guard import Guard, QueryCancelled
@@ -32,7 +32,18 @@ from sodalake.tap.running.reading import Rows
 from sodalake.tap.running.run import Run
 from sodalake.tap.uploads import read_upload
 
-__all__ = ["Session", "TapStream", "begin_fast", "begin_scan", "begin_share"]
+__all__ = [
+    "Session",
+    "TapStream",
+    "answer",
+    "begin_fast",
+    "begin_scan",
+    "begin_share",
+    "packed",
+    "session_of",
+    "share_run",
+    "unpacked",
+]  # fmt: skip
 
 _FAST_THREADS, _SCAN_THREADS = 1, 2
 _BY_NAME = {form.name: form for form in FORMATS}
@@ -40,9 +51,8 @@ _BY_NAME = {form.name: form for form in FORMATS}
 
 @dataclass(slots=True)
 class _Asked:
-    """A question that was understood: what is published, its plan, and the rows that came with it."""
+    """A question that was understood: its plan, the parts of ``ivoa.obscore``, and the rows that came with it."""
 
-    published: Published
     plan: Plan
     views: Mapping[str, ObscoreView]
     given: dict[str, pa.Table]
@@ -93,7 +103,9 @@ class Session:
         resolved = resolve(
             parse(question.adql, longest=question.limits.query), published, [table for table, _ in uploads]
         )
-        views = obscore_views(self.lake, question.authority, question.base_url)
+        views: Mapping[str, ObscoreView] = {}
+        if any(source.table.content == "obscore" for source in resolved.sources):
+            views = self.views(question)
         plan = plan_of(
             resolved,
             self.facts,
@@ -101,7 +113,17 @@ class Session:
             index_rows=question.limits.index_rows if use_ranges else 0,
             views=views,
         )
-        return _Asked(published, plan, views, self._given(plan, published, uploads))
+        return _Asked(plan, views, self._given(plan, published, uploads))
+
+    def views(self, question: Question) -> Mapping[str, ObscoreView]:
+        """Return the surveys' parts of ``ivoa.obscore``, with links below the question's base URL."""
+        return {
+            table.survey: ObscoreView(
+                self.lake.survey(table.survey), table, question.authority, question.base_url
+            )
+            for table in publish(self.lake, question.authority)
+            if table.content == "alerts"
+        }
 
     def _given(
         self, plan: Plan, published: Published, uploads: Sequence[tuple[Table, pa.Table]]
@@ -218,13 +240,15 @@ def begin_fast(lake: Lake, question: Question, seconds: float) -> TapStream:
 def begin_share(lake: Lake, work: tuple[Question, Plan, Share], seconds: float) -> TapStream:
     """Read and reduce a share of the archive; the bytes are an Arrow IPC stream."""
     question, plan, share = work
-    session = session_of(lake, _SCAN_THREADS)
     guard = Guard(seconds)
-    views = obscore_views(lake, question.authority, question.base_url)
-    asked = _Asked(publish(lake, question.authority), plan, views, {})
-    run = session.run(question, asked, guard, most=None)
-    read = next(read for read in plan.reads if read.source == share.source)
-    return TapStream(Head(), iter((packed(run.reduced_files(read, share.leg, share.files)),)), guard.give_up)
+    run = share_run(session_of(lake, _SCAN_THREADS), question, plan, guard)
+    return TapStream(Head(), iter((packed(run.reduced_share(share)),)), guard.give_up)
+
+
+def share_run(session: Session, question: Question, plan: Plan, guard: Guard) -> Run:
+    """Return the run of a plan of which only shares of the archive are read."""
+    asked = _Asked(plan, session.views(question), {})
+    return session.run(question, asked, guard, most=None)
 
 
 def begin_scan(

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -34,7 +35,7 @@ from .jobs import ErrorSummary, Job, Progress, Result, Timing, UnitRecord
 from .kinds import ONE, SEVERAL, Cancelled, Document, Kind, Plan, ResultStore, Unit, Work
 from .phases import FINAL, Event, Phase
 from .store.protocol import JobStore
-from .units import Failed, Stopped, call, run_unit, stop
+from .units import Failed, Stopped, call, is_over, run_unit, stop
 from .upkeep import Upkeep
 
 __all__ = ["END_SECONDS", "Executor", "ExecutorLimits"]
@@ -112,6 +113,7 @@ class _Planning:
         self.job = active.job
         self.results = executor.results
         self.width = executor.width
+        self.over_there = partial(is_over, active.key)
         self._executor, self._active, self._loop = executor, active, loop
 
     def map(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:

@@ -139,6 +139,8 @@ class Planning(Protocol):
     results: ResultStore
     width: int
     """How many units run at once when nobody else's do."""
+    over_there: Callable[[], bool]
+    """Says, where `map` calls its function, whether the job is over: picklable, for functions that take their time."""
 
     def map(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
         """Call a picklable function with each item on the batch workers, side by side; return the values.

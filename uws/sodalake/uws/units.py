@@ -19,7 +19,7 @@ from typing import Any
 from .jobs import UnitRecord
 from .kinds import ResultStore, UnitContext
 
-__all__ = ["Failed", "Stopped", "call", "run_unit", "stop"]
+__all__ = ["Failed", "Stopped", "call", "is_over", "run_unit", "stop"]
 
 _REMEMBERED = 10_000
 
@@ -44,6 +44,11 @@ def stop(job: str) -> None:
     _over[job] = None
     while len(_over) > _REMEMBERED:
         _over.popitem(last=False)
+
+
+def is_over(job: str) -> bool:
+    """Say, on this worker, whether a job's units are to end."""
+    return job in _over
 
 
 def _give_way(niceness: int) -> None:

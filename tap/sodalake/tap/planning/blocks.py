@@ -29,7 +29,7 @@ class Condition:
         Whether it stands in WHERE.
     """
 
-    node: exp.Expression
+    node: exp.Expr
     holds_for: frozenset[str]
     in_where: bool
 
@@ -44,11 +44,11 @@ class Block:
     conditions: list[Condition] = field(default_factory=list)
     has_outer_join: bool = False
 
-    def of(self, source: str) -> Iterator[exp.Expression]:
+    def of(self, source: str) -> Iterator[exp.Expr]:
         """Yield the conditions that hold for a source."""
         return (condition.node for condition in self.conditions if source in condition.holds_for)
 
-    def local(self, source: str) -> list[exp.Expression]:
+    def local(self, source: str) -> list[exp.Expr]:
         """Return the conditions that can be applied to a source's rows before anything else is.
 
         One of a WHERE may be about the nulls that an outer join makes, so it is left out where there is such a join.
@@ -105,7 +105,7 @@ def _read_conditions(block: Block) -> None:
                 block.conditions.append(Condition(node, holds, in_where=False))
 
 
-def _is_in(node: exp.Expression, other: exp.Expression) -> bool:
+def _is_in(node: exp.Expr, other: exp.Expr) -> bool:
     parent = node.parent
     while parent is not None:
         if parent is other:
@@ -114,7 +114,7 @@ def _is_in(node: exp.Expression, other: exp.Expression) -> bool:
     return False
 
 
-def _is_local(node: exp.Expression, source: str) -> bool:
+def _is_local(node: exp.Expr, source: str) -> bool:
     if node.find(exp.Query, exp.Subquery, exp.Exists, exp.Rand) is not None:
         return False
     columns = list(node.find_all(exp.Column))

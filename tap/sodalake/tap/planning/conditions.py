@@ -194,7 +194,7 @@ def circle_around(places: list[tuple[float, float]]) -> Circle:
 # ---------------------------------------------------------------------- reading the tree
 
 
-def conjuncts(node: exp.Expression | None) -> Iterator[exp.Expression]:
+def conjuncts(node: exp.Expr | None) -> Iterator[exp.Expr]:
     """Yield the conditions that must all hold."""
     if node is None:
         return
@@ -207,7 +207,7 @@ def conjuncts(node: exp.Expression | None) -> Iterator[exp.Expression]:
         yield node
 
 
-def constant(node: exp.Expression | None) -> int | float | str | None:
+def constant(node: exp.Expr | None) -> int | float | str | None:
     """Return the value of an expression of literals; None where it is none.
 
     Two integers divide to an integer, as in ADQL.
@@ -236,7 +236,7 @@ def constant(node: exp.Expression | None) -> int | float | str | None:
     return None
 
 
-def _calculated(node: exp.Expression, one: int | float, two: int | float) -> int | float:
+def _calculated(node: exp.Expr, one: int | float, two: int | float) -> int | float:
     if isinstance(node, exp.Add):
         return one + two
     if isinstance(node, exp.Sub):
@@ -248,7 +248,7 @@ def _calculated(node: exp.Expression, one: int | float, two: int | float) -> int
     return one / two
 
 
-def _number(node: exp.Expression | None) -> float | None:
+def _number(node: exp.Expr | None) -> float | None:
     value = constant(node)
     return None if value is None or isinstance(value, str) or not math.isfinite(value) else float(value)
 
@@ -267,7 +267,7 @@ def source_column(node: Any) -> tuple[str, str] | None:
     return None
 
 
-def function_is_true(node: exp.Expression, names: tuple[str, ...]) -> exp.Anonymous | None:
+def function_is_true(node: exp.Expr, names: tuple[str, ...]) -> exp.Anonymous | None:
     """Return CONTAINS(…) of ``CONTAINS(…) = 1`` and ``1 = CONTAINS(…)``."""
     if not isinstance(node, exp.EQ):
         return None
@@ -279,7 +279,13 @@ def function_is_true(node: exp.Expression, names: tuple[str, ...]) -> exp.Anonym
     return None
 
 
-_FLIPPED = {exp.LT: exp.GT, exp.LTE: exp.GTE, exp.GT: exp.LT, exp.GTE: exp.LTE, exp.EQ: exp.EQ}
+_FLIPPED: Mapping[type[exp.Expr], type[exp.Expr]] = {
+    exp.LT: exp.GT,
+    exp.LTE: exp.GTE,
+    exp.GT: exp.LT,
+    exp.GTE: exp.LTE,
+    exp.EQ: exp.EQ,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +299,7 @@ class _About:
 
 
 def constraints_of(
-    condition: exp.Expression, source: str, roles: Mapping[str, str], footprint: str = ""
+    condition: exp.Expr, source: str, roles: Mapping[str, str], footprint: str = ""
 ) -> Constraints:
     """Return what a condition says of the rows of a source; nothing where it says nothing that is sure.
 
@@ -313,7 +319,7 @@ def constraints_of(
     return found
 
 
-def _of(node: exp.Expression, about: _About) -> Constraints:
+def _of(node: exp.Expr, about: _About) -> Constraints:
     if isinstance(node, exp.Paren):
         return constraints_of(node.this, about.source, {"ra": about.ra, "dec": about.dec}, about.footprint)
     if isinstance(node, exp.Or):
@@ -341,7 +347,7 @@ def _of(node: exp.Expression, about: _About) -> Constraints:
 
 def _compared(column: Any, kind: Any, value: Any, about: _About) -> Constraints:
     """Read ``column <kind> value``, and ``DISTANCE(…) < value``."""
-    call = column.unnest() if isinstance(column, exp.Expression) else column
+    call = column.unnest() if isinstance(column, exp.Expr) else column
     if is_function(call, "DISTANCE") and kind in (exp.LT, exp.LTE, exp.EQ):
         radius = _number(value)
         centre = _centre(call.expressions, about)
@@ -422,8 +428,8 @@ def _shape(node: Any) -> Shape | None:
         if None in corners or len(corners) < 6 or len(corners) % 2:
             return None
         fixed = [number for number in corners if number is not None]
-        lat = tuple(fixed[1::2])
-        return Polygon(tuple(fixed[::2]), lat) if all(-90 <= one <= 90 for one in lat) else None
+        lats = tuple(fixed[1::2])
+        return Polygon(tuple(fixed[::2]), lats) if all(-90 <= one <= 90 for one in lats) else None
     place = _fixed_point(node)
     return None if place is None else Circle(*place, 0.0)
 

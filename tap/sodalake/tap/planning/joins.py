@@ -72,7 +72,7 @@ _Place = tuple[str, str, str]  # source, longitude, latitude
 _Near = tuple[_Place, _Place, float | tuple[str, str]]  # a radius, or the column that holds it
 
 
-def _near(node: exp.Expression) -> _Near | None:
+def _near(node: exp.Expr) -> _Near | None:
     """Read a condition that two places of rows are near each other."""
     if isinstance(node, exp.LT | exp.LTE | exp.GT | exp.GTE):
         less = isinstance(node, exp.LT | exp.LTE)
@@ -86,7 +86,7 @@ def _near(node: exp.Expression) -> _Near | None:
         return None
     circle = call.expressions[1].expressions
     if len(circle) == 3:
-        centre: exp.Expression = exp.Anonymous(this="POINT", expressions=[one.copy() for one in circle[:2]])
+        centre: exp.Expr = exp.Anonymous(this="POINT", expressions=[one.copy() for one in circle[:2]])
         for part, original in zip(centre.expressions, circle[:2], strict=True):
             part.meta.update(original.meta)
     else:
@@ -94,7 +94,7 @@ def _near(node: exp.Expression) -> _Near | None:
     return _of(call.expressions[0], centre, circle[-1])
 
 
-def _of(one: exp.Expression, two: exp.Expression, bound: exp.Expression) -> _Near | None:
+def _of(one: exp.Expr, two: exp.Expr, bound: exp.Expr) -> _Near | None:
     first, second = _place_of(one), _place_of(two)
     if first is None or second is None:
         return None
@@ -105,7 +105,7 @@ def _of(one: exp.Expression, two: exp.Expression, bound: exp.Expression) -> _Nea
     return None if column is None else (first, second, column)
 
 
-def _place_of(node: exp.Expression) -> _Place | None:
+def _place_of(node: exp.Expr) -> _Place | None:
     if not is_function(node, "POINT"):
         return None
     lon, lat = (source_column(one) for one in node.expressions)
@@ -205,7 +205,7 @@ def _rewrite(block: Block, join: exp.Join, right: str, left: str, pairs: str) ->
         expression=exp.column("l", table=exp.to_identifier(alias, quoted=True)),
     )
     table.replace(derived)
-    before: Sequence[exp.Expression] = list(conjuncts(join.args.get("on")))
+    before: Sequence[exp.Expr] = list(conjuncts(join.args.get("on")))
     join.set("on", exp.and_(linked, *[one.copy() for one in before]))
     if (join.kind or "").upper() == "CROSS":
         join.set("kind", None)

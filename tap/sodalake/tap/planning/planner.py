@@ -7,7 +7,6 @@ still turn out to be more, and is then read from the archive (`sodalake.tap.runn
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -110,7 +109,7 @@ class _Planning:
         (block,), (source,) = self._blocks, self._resolved.sources
         select = block.select
         taken: list[str | None] = []
-        computed: list[exp.Expression] = [exp.column("_row", table=source.alias, quoted=True)]
+        computed: list[exp.Expr] = [exp.column("_row", table=source.alias, quoted=True)]
         for number, output in enumerate(select.expressions):
             place = source_column(output.unalias())
             taken.append(None if place is None else place[1])
@@ -149,12 +148,16 @@ class _Planning:
             return Read(source.id, table, columns, (Leg("", Access("given"), columns),))
         block = self._block_of[source.id]
         footprint = "s_region" if table.content == "obscore" else ""
-        found = Constraints()
+        found, elsewise = Constraints(), False
         for condition in block.of(source.id):
-            found = found & constraints_of(condition, source.id, table.roles, footprint)
+            said = constraints_of(condition, source.id, table.roles, footprint)
+            elsewise |= set(said.intervals) != {table.roles.get("time")} or bool(said.keys)
+            found = found & said
         if table.content == "obscore":
             columns = source.columns or ("obs_publisher_did",)
-            legs = tuple(self._obscore_leg(view, columns, found, name) for name, view in self._views.items())
+            legs = tuple(
+                self._obscore_leg(view, columns, found, elsewise, name) for name, view in self._views.items()
+            )
             return Read(source.id, table, columns, legs)
         roles = table.roles
         found = found.boxed(roles.get("ra", ""), roles.get("dec", ""))
@@ -163,7 +166,7 @@ class _Planning:
         if table.content == "objects":
             access = self._of_objects(facts, roles, found)
         else:
-            access = self._of_alerts(facts, roles, found, columns)
+            access = self._of_alerts(facts, roles, found, elsewise, columns)
         return Read(source.id, table, columns, (Leg(table.survey, access, columns),))
 
     def _of_alerts(
@@ -171,33 +174,33 @@ class _Planning:
         facts: SurveyFacts,
         roles: Mapping[str, str],
         found: Constraints,
+        elsewise: bool,
         columns: Sequence[str],
     ) -> Access:
+        """Return the way to some alerts; `elsewise`: there are conditions besides those on time."""
         if found.never:
             return Access("nothing", rows=0)
         time = found.intervals.get(roles["time"], Interval())
-        limits = {"first": time.low, "last": time.high}
+        base = Access(ARCHIVE, first=time.low, last=time.high)
         for role in ("alert", "object"):
             keys = found.keys.get(roles.get(role, ""))
             if keys is not None and len(keys) <= MOST_KEYS:
-                return Access("alert" if role == "alert" else "object", tuple(sorted(keys)), **limits)
+                return replace(base, path="alert" if role == "alert" else "object", keys=tuple(sorted(keys)))
         if found.regions is not None and "sky" in facts.indices:
             rows = self._rows_in(facts, found.regions)
             if self._eager or rows <= self._index_rows:
-                return Access("sky", ranges=ranges_of(found.regions), rows=rows, **limits)
+                return replace(base, path="sky", ranges=ranges_of(found.regions), rows=rows)
         within = facts.rows_between(time.low, time.high)
         classes = found.keys.get(roles.get("class", ""))
         if classes is not None and "class" in facts.indices and (self._eager or len(classes) <= 16):
             # How many are of a class is not known; it is read until there are too many.
-            return Access("class", tuple(sorted(classes)), rows=None, **limits)
-        if (
-            "time" in facts.indices
-            and (time.bounded or self._eager)
-            and (within <= self._index_rows or (self._eager and _is_narrow(time, found, roles)))
-        ):
-            return Access("time", rows=within, **limits)
+            return replace(base, path="class", keys=tuple(sorted(classes)))
+        # The first rows of the index are as good as any, where nothing else is asked.
+        first_ones = self._eager and not elsewise
+        if "time" in facts.indices and (first_ones or (time.bounded and within <= self._index_rows)):
+            return replace(base, path="time", rows=within)
         rows = facts.rows_of_files(time.low, time.high)
-        return Access(ARCHIVE, rows=rows, bytes=rows * facts.width(columns), **limits)
+        return replace(base, rows=rows, bytes=rows * facts.width(columns))
 
     def _of_objects(self, facts: SurveyFacts, roles: Mapping[str, str], found: Constraints) -> Access:
         if found.never:
@@ -211,7 +214,9 @@ class _Planning:
                 return Access("sky", ranges=ranges_of(found.regions), rows=rows)
         return Access(ARCHIVE, rows=facts.total, bytes=facts.total * facts.width(list(facts.covering)))
 
-    def _obscore_leg(self, view: ObscoreView, columns: Sequence[str], found: Constraints, survey: str) -> Leg:
+    def _obscore_leg(
+        self, view: ObscoreView, columns: Sequence[str], found: Constraints, elsewise: bool, survey: str
+    ) -> Leg:
         """Translate what is asked of ``ivoa.obscore`` into what is asked of a survey's alerts."""
         facts = self._facts.of(survey)
         needed = view.needs(columns) or (facts.survey.time.name,)
@@ -237,7 +242,7 @@ class _Planning:
             around = tuple(_grown(shape, view.reach) for shape in found.footprints)
             regions = around if regions is None else regions
         alerts = (alerts & Constraints(regions=regions)).boxed(roles.get("ra", ""), roles.get("dec", ""))
-        return Leg(survey, self._of_alerts(facts, roles, alerts, needed), needed)
+        return Leg(survey, self._of_alerts(facts, roles, alerts, elsewise, needed), needed)
 
     def _rows_in(self, facts: SurveyFacts, regions: Sequence[Shape]) -> int:
         share = sum(region.area for region in regions) / _SKY
@@ -308,7 +313,11 @@ def ranges_of(regions: Sequence[Shape]) -> tuple[tuple[int, int], ...]:
     """Return the ranges of HEALPix cells that hold every place of some regions."""
     circles = [shape for shape in regions if isinstance(shape, Circle)]
     parts = [
-        cone_ranges(*(np.array([getattr(one, name) for one in circles]) for name in ("lon", "lat", "radius")))
+        cone_ranges(
+            np.array([one.lon for one in circles]),
+            np.array([one.lat for one in circles]),
+            np.array([one.radius for one in circles]),
+        )
     ] if circles else []  # fmt: skip
     for shape in regions:
         if not isinstance(shape, Circle):
@@ -321,11 +330,6 @@ def _grown(shape: Shape, reach: float) -> Circle:
     if not isinstance(shape, Circle):
         shape = circle_around(list(zip(shape.lon, shape.lat, strict=True)))
     return Circle(shape.lon, shape.lat, min(180.0, shape.radius + reach))
-
-
-def _is_narrow(time: Interval, found: Constraints, roles: Mapping[str, str]) -> bool:
-    """Say whether time is all that is asked: then the first rows met are mostly the ones that are wanted."""
-    return (math.isfinite(time.low) or math.isfinite(time.high)) and set(found.intervals) == {roles["time"]}
 
 
 def _same(value: object, text: str) -> bool:

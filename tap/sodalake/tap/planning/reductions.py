@@ -66,7 +66,7 @@ def is_simple(resolved: Resolved, block: Block) -> bool:
     )
 
 
-def aggregates_of(select: exp.Select) -> list[exp.Expression]:
+def aggregates_of(select: exp.Select) -> list[exp.Expr]:
     """Return the calls of aggregate functions in a SELECT, user defined ones too."""
     return [
         node
@@ -92,11 +92,11 @@ def partial_aggregate(block: Block, source: Source) -> Partial | None:
         return None
     grouped = [key for key in keys if key is not None]
     names: dict[str, str] = {}
-    partial: list[exp.Expression] = []
+    partial: list[exp.Expr] = []
     for number, key in enumerate(grouped):
         names[key.sql()] = f"_g{number}"
         partial.append(exp.alias_(key.copy(), f"_g{number}", quoted=True))
-    replaced: dict[str, exp.Expression] = {}
+    replaced: dict[str, exp.Expr] = {}
     for one in aggregates:
         text = one.sql()
         if text not in replaced:
@@ -116,12 +116,12 @@ def partial_aggregate(block: Block, source: Source) -> Partial | None:
     )
 
 
-def _taken_apart(one: exp.Expression, number: int) -> tuple[list[exp.Expression], exp.Expression]:
+def _taken_apart(one: exp.Expr, number: int) -> tuple[list[exp.Expr], exp.Expr]:
     """Return an aggregate's partial values, and the aggregate over those of all groups."""
     value = exp.column(f"_a{number}", quoted=True)
     if isinstance(one, exp.Avg):
         count = exp.column(f"_n{number}", quoted=True)
-        pieces: list[exp.Expression] = [
+        pieces: list[exp.Expr] = [
             exp.alias_(exp.Sum(this=exp.cast(one.this.copy(), "double")), f"_a{number}", quoted=True),
             exp.alias_(exp.Count(this=one.this.copy()), f"_n{number}", quoted=True),
         ]
@@ -136,11 +136,11 @@ def _taken_apart(one: exp.Expression, number: int) -> tuple[list[exp.Expression]
 
 
 def _over_partials(
-    select: exp.Select, table: exp.Table, names: dict[str, str], replaced: dict[str, exp.Expression]
+    select: exp.Select, table: exp.Table, names: dict[str, str], replaced: dict[str, exp.Expr]
 ) -> exp.Select:
     """Return the query with its keys and aggregates taken from partial values."""
 
-    def over(node: exp.Expression) -> exp.Expression:
+    def over(node: exp.Expr) -> exp.Expr:
         text = node.sql()
         if text in names:
             return exp.column(names[text], quoted=True)
@@ -182,7 +182,7 @@ def _rows_wanted(select: exp.Select) -> int | None:
     return int(limit.expression.this) + (int(offset.expression.this) if offset is not None else 0)
 
 
-def _key(select: exp.Select, node: exp.Expression) -> exp.Expression | None:
+def _key(select: exp.Select, node: exp.Expr) -> exp.Expr | None:
     """Return what a term of GROUP BY stands for."""
     if isinstance(node, exp.Literal) and not node.is_string:
         return _output(select, int(node.this))
@@ -209,10 +209,10 @@ def _term(select: exp.Select, ordered: exp.Ordered) -> exp.Ordered | None:
     return term
 
 
-def _output(select: exp.Select, number: int) -> exp.Expression | None:
+def _output(select: exp.Select, number: int) -> exp.Expr | None:
     outputs = select.expressions
     return outputs[number - 1].unalias() if 1 <= number <= len(outputs) else None
 
 
-def _named(select: exp.Select, name: str) -> exp.Expression | None:
+def _named(select: exp.Select, name: str) -> exp.Expr | None:
     return next((one.unalias() for one in select.expressions if one.alias_or_name == name), None)

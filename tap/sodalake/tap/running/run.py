@@ -17,6 +17,7 @@ from sodalake.tap.answers import Ending
 from sodalake.tap.metadata import arrow_schema
 from sodalake.tap.planning.plan import Plan, Read, Rowwise
 from sodalake.tap.published import ObscoreView
+from sodalake.tap.questions import Share
 
 from .engine import Engine, registered
 from .guard import Guard
@@ -207,9 +208,11 @@ class Run:
         assert read.reduction is not None
         return self.engine.table(read.reduction.sql, {read.source: _together(tables, read)}, self.guard)
 
-    def reduced_files(self, read: Read, leg: int, files: Sequence[int]) -> pa.Table:
-        """Return what is left of some files of one leg: a share of the work."""
-        found = self.rows.of_leg(read, read.legs[leg], self.guard, self.views, most=None, files=files)
+    def reduced_share(self, share: Share) -> pa.Table:
+        """Return what is left of a share of the archive."""
+        read = next(read for read in self.plan.reads if read.source == share.source)
+        leg = read.legs[share.leg]
+        found = self.rows.of_leg(read, leg, self.guard, self.views, most=None, files=share.files)
         return self.reduced(read, list(found))
 
 
