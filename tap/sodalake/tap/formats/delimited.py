@@ -14,7 +14,7 @@ from sodalake.tap.answers import Answer
 from .endings import whole
 from .shapes import shapes_of
 from .slices import rows_at_once, slices
-from .texts import Words, fractional, has_bytes, rows_of, text_of
+from .texts import Words, fractional, has_bytes, rows_of, texts_of
 
 __all__ = ["delimited"]
 
@@ -47,11 +47,14 @@ def delimited(answer: Answer, separator: str) -> Iterator[bytes]:
     before = (line + end).encode()
     for batch in slices(columns, answer.batches, rows_at_once(columns)):
         texts = []
-        for column, array in zip(columns, batch.columns, strict=True):
-            text = text_of(column, array, _WORDS)
+        for array, text in zip(batch.columns, texts_of(columns, batch, _WORDS), strict=True):
             if pa.types.is_floating(array.type):
-                text = fractional(array, text)
-            texts.append(clean(text) if text is array else text)
+                texts.append(fractional(array, text))
+            else:
+                texts.append(clean(text) if pa.types.is_string(array.type) else text)
+        if csv and len(texts) == 1:
+            # A line with nothing in it is no row to most readers
+            texts = [pc.fill_null(texts[0], '""')]
         rows = rows_of(texts, "", separator, end)
         yield before + rows
         before = b""

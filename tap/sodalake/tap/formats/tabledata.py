@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from sodalake.tap.metadata import Column
 
-from .texts import Words, has_bytes, rows_of, text_of
+from .texts import Words, has_bytes, rows_of, texts_of
 
 __all__ = ["escaped", "tabledata"]
 
@@ -32,10 +32,10 @@ def tabledata(columns: Sequence[Column], batch: pa.RecordBatch) -> bytes:
     FormatError
         As `texts.text_of`.
     """
-    texts = []
-    for column, array in zip(columns, batch.columns, strict=True):
-        text = text_of(column, array, _WORDS)
-        texts.append(escaped(text) if text is array else text)
+    texts = [
+        escaped(text) if pa.types.is_string(kind) else text
+        for text, kind in zip(texts_of(columns, batch, _WORDS), batch.schema.types, strict=True)
+    ]
     return rows_of(texts, "<TR><TD>", "</TD><TD>", "</TD></TR>\n")
 
 

