@@ -290,9 +290,9 @@ class Catalogue:
                 numbers.add(old.number)
         self._announce(sorted(numbers))
 
-    def fill(self, record: FileRecord, table: str) -> FileRecord:
-        """Note that a committed file's alerts are in an index table now; return its record."""
-        filled = replace(record, tables=tuple(sorted({*record.tables, table})))
+    def fill(self, record: FileRecord, tables: Iterable[str]) -> FileRecord:
+        """Note that a committed file's alerts are in some index tables now; return its record."""
+        filled = replace(record, tables=tuple(sorted({*record.tables, *tables})))
         self._rows.put_many(self.table, [(filled.key, {GROUP: filled.to_json()})])
         self._announce([filled.number])
         return filled

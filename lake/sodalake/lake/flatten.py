@@ -24,7 +24,7 @@ while a double can hold it exactly.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +37,17 @@ from sodalake.lake.keys import LONGEST_ID, TIME_LIMIT, alert_key
 from sodalake.lake.survey import Datatype, Survey
 from sodalake.lake.widening import EXACT
 
-__all__ = ["Essentials", "Skipped", "essentials", "flatten", "needed_columns"]
+__all__ = [
+    "Essentials",
+    "FlatColumn",
+    "Skipped",
+    "essentials",
+    "flat_columns",
+    "flatten",
+    "id_texts",
+    "needed_columns",
+    "times_of",
+]
 
 _DATATYPES: dict[Datatype, pa.DataType] = {
     "long": pa.int64(),
@@ -57,6 +67,28 @@ class Skipped:
 
     row: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlatColumn:
+    """Where a flat column stands in a file.
+
+    Attributes
+    ----------
+    name
+        Its flat name.
+    path
+        Its source path.
+    leaf
+        The column of the file to read for it: the path, or the path of the map that it is a key of.
+    datatype
+        What the survey declares it to be.
+    """
+
+    name: str
+    path: str
+    leaf: str
+    datatype: Datatype | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +133,23 @@ def needed_columns(schema: pa.Schema, survey: Survey) -> list[str]:
     return [path for path, kind in _leaves(schema, survey) if _is_carried(path, kind, survey)]
 
 
-def flatten(table: pa.Table, survey: Survey) -> pa.Table:
+def flatten(
+    table: pa.Table,
+    survey: Survey,
+    columns: Sequence[FlatColumn] | None = None,
+    *,
+    dictionaries: bool = False,
+) -> pa.Table:
     """Return the flat columns of alerts.
 
     Parameters
     ----------
     table
         Alerts as the archive's file has them (N rows); all columns, or `needed_columns`.
+    columns
+        Some of `flat_columns` of the whole file's schema, where `table` has only these; None: all of the table.
+    dictionaries
+        Leave dictionaries of texts as they are.
 
     Returns
     -------
@@ -116,39 +158,47 @@ def flatten(table: pa.Table, survey: Survey) -> pa.Table:
         order: so two files with the same columns have the same flat schema. Fields of integer columns that
         the survey declares ``long`` carry the metadata ``exact``.
     """
-    found: dict[str, pa.ChunkedArray] = {}
-    for path, kind in _leaves(table.schema, survey):
-        if not _is_carried(path, kind, survey):
-            continue
-        if pa.types.is_map(kind):
-            for column in survey.columns:
-                if column.path.startswith(path + ".") and _is_scalar(_kind_at(table.schema, column.path)):
-                    found[column.path] = _at(table, column.path)
-        else:
-            found[path] = _at(table, path)
-    arrays: list[pa.ChunkedArray] = []
-    fields: list[pa.Field] = []
-    for column in survey.columns:
-        if column.path in found and not survey.leaves_out(column.path):
-            array = _declared(_plain(found.pop(column.path)), column.datatype)
-            exact = {EXACT: b"1"} if column.datatype == "long" and array.type == pa.int64() else None
-            arrays.append(array)
-            fields.append(pa.field(column.name, array.type, metadata=exact))
-    names = {field.name.lower() for field in fields}
-    for path, raw in found.items():
-        name = survey.flat_name(path)
-        while name.lower() in names:  # two unlisted paths that read the same
-            name += "_"
-        names.add(name.lower())
-        array = _plain(raw)
-        arrays.append(array)
-        fields.append(pa.field(name, array.type))
-    if not arrays:
+    columns = flat_columns(table.schema, survey) if columns is None else columns
+    if not columns:
         raise UsageError(
             f"No column of this file can be a flat column of survey {survey.name}.",
             f"It has: {_some(table.schema)}.",
         )
+    arrays: list[pa.ChunkedArray] = []
+    fields: list[pa.Field] = []
+    for column in columns:
+        array = _declared(_plain(_at(table, column.path), dictionaries), column.datatype)
+        exact = {EXACT: b"1"} if column.datatype == "long" and array.type == pa.int64() else None
+        arrays.append(array)
+        fields.append(pa.field(column.name, array.type, metadata=exact))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def flat_columns(schema: pa.Schema, survey: Survey) -> list[FlatColumn]:
+    """Return the flat columns that files of a schema have, in the order of `flatten`."""
+    leaves: dict[str, str] = {}
+    for path, kind in _leaves(schema, survey):
+        if not _is_carried(path, kind, survey):
+            continue
+        if pa.types.is_map(kind):
+            for column in survey.columns:
+                if column.path.startswith(path + ".") and _is_scalar(_kind_at(schema, column.path)):
+                    leaves[column.path] = path
+        else:
+            leaves[path] = path
+    found = [
+        FlatColumn(column.name, column.path, leaves.pop(column.path), column.datatype)
+        for column in survey.columns
+        if column.path in leaves and not survey.leaves_out(column.path)
+    ]
+    names = {column.name.lower() for column in found}
+    for path, leaf in leaves.items():
+        name = survey.flat_name(path)
+        while name.lower() in names:  # two unlisted paths that read the same
+            name += "_"
+        names.add(name.lower())
+        found.append(FlatColumn(name, path, leaf))
+    return found
 
 
 def essentials(table: pa.Table, survey: Survey) -> Essentials:
@@ -166,11 +216,11 @@ def essentials(table: pa.Table, survey: Survey) -> Essentials:
         another survey, or the survey file is wrong.
     """
     ids = survey.ids
-    alert_ids, lost = _id_texts(_required(table, ids.alert, "alert id", survey), ids.none)
+    alert_ids, lost = id_texts(_required(table, ids.alert, "alert id", survey), ids.none)
     object_ids = None
     for path in (ids.object, *(other.path for other in ids.object_otherwise)):
         if _kind_at(table.schema, path) is not None:
-            texts, _ = _id_texts(_at(table, path), ids.none)
+            texts, _ = id_texts(_at(table, path), ids.none)
             object_ids = texts if object_ids is None else pc.coalesce(object_ids, texts)
     if object_ids is None:
         _required(table, ids.object, "object id", survey)
@@ -276,10 +326,12 @@ def _some(schema: pa.Schema) -> str:
     return ", ".join(names) + (", …" if len(schema.names) > len(names) else "")
 
 
-def _plain(array: pa.ChunkedArray) -> pa.ChunkedArray:
+def _plain(array: pa.ChunkedArray, dictionaries: bool = False) -> pa.ChunkedArray:
     """A column in the form the module's table gives."""
     kind = array.type
     if pa.types.is_dictionary(kind):
+        if dictionaries and kind.value_type == pa.string() and kind.index_type == pa.int32():
+            return array
         array = array.cast(kind.value_type)
         kind = array.type
     if pa.types.is_timestamp(kind):
@@ -302,6 +354,10 @@ def _declared(array: pa.ChunkedArray, datatype: Datatype | None) -> pa.ChunkedAr
     """A column as the survey declares it, where that loses nothing."""
     if datatype is None or array.type == _DATATYPES[datatype]:
         return array
+    if pa.types.is_dictionary(array.type):
+        if datatype == "char":
+            return array
+        array = array.cast(array.type.value_type)
     kind = _DATATYPES[datatype]
     try:
         if pa.types.is_floating(array.type) and pa.types.is_integer(kind):
@@ -315,10 +371,15 @@ def _declared(array: pa.ChunkedArray, datatype: Datatype | None) -> pa.ChunkedAr
         return array
 
 
-def _id_texts(
+def times_of(table: pa.Table, survey: Survey) -> npt.NDArray[np.float64]:
+    """Return the times (days) in the flat columns of N alerts; NaN where there is none."""
+    return _doubles(table.column(survey.flat_name(survey.time.path)), survey.time.path)
+
+
+def id_texts(
     column: pa.ChunkedArray, none: tuple[int | str, ...]
 ) -> tuple[pa.StringArray, npt.NDArray[np.bool_]]:
-    """Ids as text, null where there is none, and which rows hold a float that is no whole id any more."""
+    """Return ids as text, null where there is none, and which rows hold a float that is no whole id any more."""
     array = _plain(column).combine_chunks()
     lost = np.zeros(len(array), np.bool_)
     if pa.types.is_floating(array.type):

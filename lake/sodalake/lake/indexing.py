@@ -1,9 +1,9 @@
 """Indexing one file: the work that an ingest gives to its worker processes.
 
 The file's stamp columns are walked once for the places of its stamps; its scalar columns become packed rows; both
-are written to the `alert`, `object` and `sky` tables, and the file is committed. Rows of the same alerts in other
-files are noted as superseded. Everything here can be done again from the start: the same file under the same number
-writes the same rows.
+are written to the `alert` and `object` tables and to the index tables, and the file is committed. Rows of the same
+alerts in other files are noted as superseded. Everything here can be done again from the start: the same file under
+the same number writes the same rows.
 """
 
 from __future__ import annotations
@@ -19,23 +19,21 @@ from functools import cached_property, partial
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .catalogue import FileRecord, FileView
 from .chunks import refuse_encrypted
+from .coveringrows import GROUP, covering_payloads
 from .errors import Damaged, UsageError
 from .files import FileStat, OpenFile, SourceFile, open_source, stat
 from .flatten import Essentials, essentials, flatten, needed_columns
+from .indextables import COVERING, covering_keys, index_tables
 from .keys import alert_keys, object_keys
 from .lake import Lake
 from .places import ABSENT, Place
 from .rows.protocol import RowStore
-from .skyrows import GROUP as SKY_GROUP
-from .skyrows import TABLE as SKY
-from .skyrows import sky_payloads
 from .stampindex import index_column
 from .stamprows import StampRow
 from .survey import Survey
@@ -244,7 +242,6 @@ class _Indexing:
         self._rows: RowStore = lake.rows
         self._survey, self._record = survey, record
         self._alert, self._object = f"{survey.name}.alert", f"{survey.name}.object"
-        self._sky = f"{survey.name}.{SKY}"
         self._catalogue = lake.catalogue(survey.name)
         self._lost: dict[int, list[int]] = {}
         self._seen: dict[bytes, int] = {}
@@ -281,7 +278,7 @@ class _Indexing:
             night=_night(record.url),
             first=float(self._first) if self._seen else None,
             last=float(self._last) if self._seen else None,
-            tables=(SKY,),
+            tables=tuple(name for name in index_tables(self._survey) if name in COVERING),
         )
         self._catalogue.commit(done, self._lost)
         counts = Counter(place.kind.name for column in places for place in column)
@@ -345,7 +342,11 @@ class _Indexing:
                 for key, load, entry in zip(objects, packed, entries, strict=True)
             ],
         )
-        self._write_sky(table, ids, (about.ra[kept], about.dec[kept]), kept + flat.first, alerts, rivals)
+        payloads = covering_payloads(self._catalogue, self._survey, table, kept + flat.first)
+        places_of = about.ra[kept], about.dec[kept]
+        for name, which, keys in covering_keys(self._survey, table, ids, times, places_of, COVERING):
+            loads = [payloads[at] for at in which.tolist()]
+            self._write_covering(name, keys, loads, [alerts[at] in rivals for at in which.tolist()])
         # The alert's row comes last: who finds it finds its object's row.
         self._rows.put_many(
             self._alert,
@@ -355,27 +356,21 @@ class _Indexing:
             ],
         )
 
-    def _write_sky(
-        self,
-        table: pa.Table,
-        ids: pa.Array,
-        places: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
-        rows: npt.NDArray[np.int64],
-        alerts: Sequence[bytes],
-        rivals: Mapping[bytes, Mapping[str, bytes]],
+    def _write_covering(
+        self, table: str, keys: Sequence[bytes], payloads: Sequence[bytes], rivalled: Sequence[bool]
     ) -> None:
-        """Write what the index of the sky has of some alerts; `alerts` are their keys, `rivals` as in `_rivals`."""
-        which, keys, payloads = sky_payloads(self._catalogue, self._survey, table, ids, places, rows)
+        """Write what a covering table has of some alerts; `rivalled` are those that a committed file has too."""
+        name = f"{self._survey.name}.{table}"
         # An alert that has not moved stands under the same key in both files.
-        known = [key for at, key in zip(which.tolist(), keys, strict=True) if alerts[at] in rivals]
-        found = self._rows.get_many(self._sky, known, [SKY_GROUP]) if known else []
-        both = {
-            key: {SKY_GROUP: cells[0]} for key, cells in zip(known, found, strict=True) if cells and cells[0]
+        known = [key for key, both in zip(keys, rivalled, strict=True) if both]
+        found = self._rows.get_many(name, known, [GROUP]) if known else []
+        before = {
+            key: {GROUP: cells[0]} for key, cells in zip(known, found, strict=True) if cells and cells[0]
         }
         self._rows.put_many(
-            self._sky,
+            name,
             [
-                (key, {SKY_GROUP: self._cell(both, key, SKY_GROUP, load)})
+                (key, {GROUP: self._cell(before, key, GROUP, load)})
                 for key, load in zip(keys, payloads, strict=True)
             ],
         )

@@ -6,6 +6,9 @@ table       key                                  example
 ``alert``   ``salt_alertid``                     ``3f_1786142283715015000``
 ``object``  ``salt_objectid_time_alertid``       ``a2_ZTF18abcdefg_002459540.6001234567_1786…``
 ``sky``     ``cell_alertid``                     ``0b51f3a09c77e21d_1786142283715015000``
+``time``    ``digit_time_alertid``               ``f_002459540.6001234567_1786142283715015000``
+``class``   ``class_time_alertid``               ``SN%20candidate_002459540.6001234567_1786…``
+``objects`` ``salt_objectid_file_byfile``        ``a2_ZTF18abcdefg_0000000012_0000000000``
 =========== ==================================== =============================================
 
 *Salt*: two hex digits, the last byte of the CRC-32 of the id. It spreads the writes of one night (whose ids
@@ -19,11 +22,18 @@ Julian dates apart that a double can hold; modified Julian dates nearer than tha
 id decides. A time before zero is written as its distance from -10\\ :sup:`8`, behind a ``-``, which sorts
 before ``0``: text order is time order throughout.
 
+*Digit* is the salt's second hex digit, of the alert's id: a night is written in 16 places, and a range of time is 16
+ranges to read (with 256, the scans alone would take HBase 330 ms).
+
+*Class* is escaped like an id, may be empty, and ends after `LONGEST_CLASS` bytes: who asks for one looks at the column.
+
+*File* and *byfile* are file numbers: see `sodalake.lake.summaries`.
+
 *Cell* is the HEALPix NESTED cell of order 29 (0.4 milliarcsec) as 16 hex digits. Cells of any coarser order are
 ranges of it, and neighbours in the sky are mostly neighbours in the table. No salt here: one night's alerts are
 spread over the sky already.
 
-Every function has a twin for whole columns (`alert_keys`, `object_keys`, `sky_keys`): the same keys, at about a million
+There are functions for whole columns (`alert_keys`, `object_keys`, …): the same keys, at about a million
 a second.
 """
 
@@ -43,10 +53,13 @@ import pyarrow.compute as pc
 from sodalake.lake.errors import Damaged, UsageError
 
 __all__ = [
+    "LONGEST_CLASS",
     "LONGEST_ID",
     "TIME_LIMIT",
     "alert_key",
     "alert_keys",
+    "class_keys",
+    "class_range",
     "object_key",
     "object_keys",
     "object_range",
@@ -55,7 +68,11 @@ __all__ = [
     "parse_sky_key",
     "sky_keys",
     "sky_range",
+    "summary_keys",
+    "summary_shares",
     "text_ids",
+    "time_keys",
+    "time_ranges",
 ]
 
 TIME_LIMIT = 1e8
@@ -64,9 +81,13 @@ TIME_LIMIT = 1e8
 LONGEST_ID = 200
 """Bytes of an escaped id: two of them and a time stay below LMDB's 511 bytes a key."""
 
+LONGEST_CLASS = 200
+"""Bytes of an escaped class."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9.~-]*", re.ASCII)
 _DECIMALS = 10**10
 _SALTS = [b"%02x_" % salt for salt in range(256)]
+_DIGITS = [b"%x_" % salt for salt in range(16)]
 
 
 def alert_key(alert_id: str) -> bytes:
@@ -223,6 +244,81 @@ def parse_sky_key(key: bytes) -> tuple[int, str]:
     raise Damaged(f"{key!r} is not the key of a place in the sky.")
 
 
+def time_keys(
+    times: npt.NDArray[np.float64],
+    alert_ids: pa.Array | pa.ChunkedArray | npt.NDArray[np.int64] | Iterable[str],
+) -> list[bytes]:
+    """Return the keys in table ``time`` of alerts at some times (days).
+
+    Raises
+    ------
+    UsageError
+        An id is null, empty or too long, or a time is outside its limits.
+    """
+    ids = text_ids(alert_ids)
+    escaped = _escaped_all(ids)
+    return [
+        b"%b%b_%b" % (_DIGITS[crc(raw) & 15], time, alert_id)
+        for raw, time, alert_id in zip(_raw(ids, escaped), _time_texts(times), escaped, strict=True)
+    ]
+
+
+def time_ranges(first: float, last: float) -> list[tuple[bytes, bytes]]:
+    """Return the ranges in table ``time`` of the times from `first` to `last` (days, both included; ±inf: no limit).
+
+    Raises
+    ------
+    UsageError
+        A time is not a number.
+    """
+    between = _between(first, last)
+    return [(digit + between[0], digit + between[1]) for digit in _DIGITS] if between else []
+
+
+def class_keys(
+    classes: pa.StringArray,
+    times: npt.NDArray[np.float64],
+    alert_ids: pa.Array | pa.ChunkedArray | npt.NDArray[np.int64] | Iterable[str],
+) -> list[bytes]:
+    """Return the keys in table ``class`` of alerts of some classes (no nulls); raises as `time_keys`."""
+    coded = classes.dictionary_encode()
+    stems = [_class_text(one) for one in coded.dictionary.to_pylist()]
+    alerts = _escaped_all(text_ids(alert_ids))
+    return [
+        b"%b%b_%b" % (stems[code], time, alert_id)
+        for code, time, alert_id in zip(coded.indices.to_pylist(), _time_texts(times), alerts, strict=True)
+    ]
+
+
+def class_range(klass: str, first: float, last: float) -> tuple[bytes, bytes] | None:
+    """Return the range in table ``class`` of a class and times as in `time_ranges`; None where there can be none."""
+    between = _between(first, last)
+    stem = _class_text(klass)
+    return (stem + between[0], stem + between[1]) if between else None
+
+
+def summary_keys(object_ids: pa.Array, file: int, by: int = 0) -> list[bytes]:
+    """Return the keys in table ``objects`` of what a file (with `by`: as another one left it) has of N objects.
+
+    Raises
+    ------
+    UsageError
+        An id is null, empty or too long.
+    """
+    escaped = _escaped_all(object_ids)
+    end = b"_%010d_%010d" % (file, by)
+    return [
+        _SALTS[crc(raw) & 255] + object_id + end
+        for raw, object_id in zip(_raw(object_ids, escaped), escaped, strict=True)
+    ]
+
+
+def summary_shares() -> list[tuple[bytes, bytes]]:
+    """Return ranges that are together the whole of table ``objects``, sixteen salts each; no object is in two."""
+    digits = b"0123456789abcdef"
+    return [(bytes([digit]), bytes([digit]) + b"g") for digit in digits]
+
+
 def text_ids(ids: pa.Array | pa.ChunkedArray | npt.NDArray[np.int64] | Iterable[str]) -> pa.Array:
     """Return a column of ids as text (an Arrow string array), integers in decimal.
 
@@ -261,6 +357,22 @@ def _escaped(identifier: str) -> bytes:
             f"The id {identifier[:40]!r} has {len(text)} characters; 1 to {LONGEST_ID} are possible."
         )
     return text.encode("ascii")
+
+
+def _class_text(klass: str) -> bytes:
+    text = klass if _PLAIN.fullmatch(klass) else quote(klass, safe="").replace("_", "%5F")
+    return text.encode("ascii")[:LONGEST_CLASS] + b"_"
+
+
+def _between(first: float, last: float) -> tuple[bytes, bytes] | None:
+    """Return what keys with times between two have behind their first part: where it begins, and where it has ended."""
+    if math.isnan(first) or math.isnan(last):
+        raise UsageError("A time is not a number.", "Give days, in the survey's scale.")
+    if first > last or first >= TIME_LIMIT or last <= -TIME_LIMIT:
+        return None
+    begin = b"" if first <= -TIME_LIMIT else _time_texts(np.array([first], np.float64))[0]
+    end = b"~" if last >= TIME_LIMIT else _time_texts(np.array([last], np.float64))[0] + b"`"
+    return begin, end
 
 
 def _unescaped(text: bytes) -> str:

@@ -22,11 +22,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .catalogue import Catalogue
+from .coveringrows import GROUP
 from .errors import ConfigurationError, FileGone, NotInLake
 from .files import as_url, join, path_of, read_bytes
+from .indextables import index_tables
 from .rows import open_rows
 from .rows.protocol import RowStore
-from .skyrows import GROUP as SKY_GROUP
 from .survey import Survey, load_survey, parse_survey, shipped_surveys
 from .writing import write_whole
 
@@ -172,7 +173,8 @@ class Lake:
             self._save()
         self.rows.create(f"{survey.name}.alert", ["p"])
         self.rows.create(f"{survey.name}.object", ["d", "s"])
-        self.rows.create(f"{survey.name}.sky", [SKY_GROUP])
+        for table in index_tables(survey):
+            self.rows.create(f"{survey.name}.{table}", [GROUP])
         self.catalogue(survey.name).create()
         return survey
 

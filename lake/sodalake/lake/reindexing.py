@@ -16,13 +16,14 @@ import numpy as np
 import pyarrow as pa
 
 from .catalogue import FileRecord
+from .coveringrows import GROUP, covering_payloads
 from .errors import Damaged, LakeError
 from .indexing import FileReport, FlatFile, footer_checksum, opened, read_flat
+from .indextables import covering_keys, index_tables
 from .ingest import IngestReport, Progress
 from .lake import Lake
 from .lease import writer
 from .processes import Pool
-from .skyrows import GROUP, TABLE, sky_payloads
 from .survey import Survey
 from .versions import add
 
@@ -71,12 +72,16 @@ def reindex(
         catalogue = lake.catalogue(name)
         with writer(lake.rows, catalogue.table):
             view = catalogue.view(fresh=True)
-            todo = sorted(view.lacking(TABLE), key=lambda record: record.number)
-            lacking = {record.number for record in todo}
+            short = {
+                record.number: record
+                for table in index_tables(lake.survey(name))
+                for record in view.lacking(table)
+            }
+            todo = [short[number] for number in sorted(short)]
             report.known += [
                 record.url
                 for number, record in sorted(view.records.items())
-                if record.state == "committed" and number not in lacking
+                if record.state == "committed" and number not in short
             ]
             pool = Pool(executor, len(todo) if workers is None else min(workers, len(todo)))
             try:
@@ -142,14 +147,15 @@ def fill_file(lake_url: str, survey_name: str, record: FileRecord) -> FileReport
             if footer_checksum(source) != record.checksum:
                 raise Damaged(f"{record.url} changed since its ingest.", "Ingest it again.")
             first = count = 0
+            lacking = tuple(name for name in index_tables(survey) if name not in record.tables)
             for group in range(file.metadata.num_row_groups):
                 flat = read_flat(file, survey, group, first)
                 for start in range(0, flat.table.num_rows, _BATCH):
-                    count += _write(lake, survey, record, flat, start)
+                    count += _write(lake, survey, record, flat, start, lacking)
                 first += flat.table.num_rows
         finally:
             source.close()
-        lake.catalogue(survey_name).fill(record, TABLE)
+        lake.catalogue(survey_name).fill(record, lacking)
     finally:
         lake.close()
     return FileReport(
@@ -165,8 +171,10 @@ def fill_file(lake_url: str, survey_name: str, record: FileRecord) -> FileReport
     )
 
 
-def _write(lake: Lake, survey: Survey, record: FileRecord, flat: FlatFile, start: int) -> int:
-    """Write some rows of a row group; return how many."""
+def _write(
+    lake: Lake, survey: Survey, record: FileRecord, flat: FlatFile, start: int, lacking: tuple[str, ...]
+) -> int:
+    """Write some rows of a row group into the covering tables that lack them; return how many."""
     catalogue = lake.catalogue(survey.name)
     view = catalogue.view()
     about = flat.essentials
@@ -176,17 +184,16 @@ def _write(lake: Lake, survey: Survey, record: FileRecord, flat: FlatFile, start
     if not len(kept):
         return 0
     take = pa.array(kept)
-    places = about.ra[kept], about.dec[kept]
-    _, keys, payloads = sky_payloads(
-        catalogue, survey, flat.table.take(take), about.alert_ids.take(take), places, kept + flat.first
-    )
-    name = f"{survey.name}.{TABLE}"
-    before = [cells[0] if cells else None for cells in lake.rows.get_many(name, keys, [GROUP])]
-    lake.rows.put_many(
-        name,
-        [
-            (key, {GROUP: add(cell, record.number, load, view.visible)})
-            for key, cell, load in zip(keys, before, payloads, strict=True)
-        ],
-    )
+    table, ids, places = flat.table.take(take), about.alert_ids.take(take), (about.ra[kept], about.dec[kept])
+    payloads = covering_payloads(catalogue, survey, table, kept + flat.first)
+    for name, which, keys in covering_keys(survey, table, ids, about.times[kept], places, lacking):
+        qualified = f"{survey.name}.{name}"
+        before = [cells[0] if cells else None for cells in lake.rows.get_many(qualified, keys, [GROUP])]
+        lake.rows.put_many(
+            qualified,
+            [
+                (key, {GROUP: add(cell, record.number, payloads[at], view.visible)})
+                for key, cell, at in zip(keys, before, which.tolist(), strict=True)
+            ],
+        )
     return len(kept)

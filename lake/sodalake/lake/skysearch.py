@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from .coveringrows import GROUP, CoveringRows, visible_rows
 from .errors import UsageError
+from .indextables import SKY
 from .keys import sky_range
 from .lake import Lake
 from .sky import check_cone, cone_ranges, joined, separations
-from .skyrows import GROUP, TABLE, SkyRows, visible_rows
 from .survey import Survey
 
 __all__ = ["DISTANCE", "Nearest", "SkySearch"]
@@ -99,7 +100,7 @@ class SkySearch:
         check_cone(ra, dec, radius)
         self._check(survey)
         catalogue = self._lake.catalogue(survey.name)
-        inside: list[SkyRows] = []
+        inside: list[CoveringRows] = []
         distances = [np.empty(0)]
         left = limit
         at = np.array([ra]), np.array([dec])
@@ -114,7 +115,7 @@ class SkySearch:
                 if left <= 0:
                     break
         # Unpacked together at the end: years with other columns are made one table by the rules of packed rows.
-        found, apart = SkyRows.joined(inside), np.concatenate(distances)
+        found, apart = CoveringRows.joined(inside), np.concatenate(distances)
         order = np.argsort(apart, kind="stable")
         table = found.take(order).columns(catalogue, survey.covering_names)
         return table.append_column(DISTANCE, pa.array(apart[order]))
@@ -141,7 +142,7 @@ class SkySearch:
         view = self._lake.catalogue(survey.name).view()
         if self._whole.get(survey.name) == view.generation:
             return
-        lacking = view.lacking(TABLE)
+        lacking = view.lacking(SKY)
         if lacking:
             raise UsageError(
                 f"{len(lacking)} files of {survey.name} cannot be searched by position yet.",
@@ -149,9 +150,9 @@ class SkySearch:
             )
         self._whole[survey.name] = view.generation
 
-    def _batches(self, survey: Survey, ranges: _Scans) -> Iterator[SkyRows]:
+    def _batches(self, survey: Survey, ranges: _Scans) -> Iterator[CoveringRows]:
         """Yield the rows of some ranges that may be seen, in order, `_BATCH` rows read at a time."""
-        name, catalogue = f"{survey.name}.{TABLE}", self._lake.catalogue(survey.name)
+        name, catalogue = f"{survey.name}.{SKY}", self._lake.catalogue(survey.name)
         scanned = itertools.chain.from_iterable(
             self._lake.rows.scan(name, *sky_range(*one), [GROUP]) for one in ranges
         )
@@ -161,7 +162,7 @@ class SkySearch:
             if rows.keys:
                 yield rows
 
-    def _side_by_side(self, survey: Survey, ranges: _Scans) -> Iterable[SkyRows]:
+    def _side_by_side(self, survey: Survey, ranges: _Scans) -> Iterable[CoveringRows]:
         """Yield what `_batches` does, of many short ranges: on HBase a scan is mostly waiting."""
         runs = [ranges[start : start + _RUN] for start in range(0, len(ranges), _RUN)]
         if len(runs) < 2:
@@ -169,7 +170,7 @@ class SkySearch:
             return
         with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="sky-scan") as pool:
 
-            def begin(run: _Scans) -> Future[list[SkyRows]]:
+            def begin(run: _Scans) -> Future[list[CoveringRows]]:
                 context = contextvars.copy_context()  # with the caller's deadline
                 return pool.submit(context.run, lambda: list(self._batches(survey, run)))
 
@@ -190,7 +191,7 @@ class _Wanted:
         self.ranges = cone_ranges(ra, dec, radius)
         self.found: list[Nearest | None] = [None] * len(ra)
 
-    def meet(self, rows: SkyRows, times: _Floats, ra: _Floats, dec: _Floats) -> None:
+    def meet(self, rows: CoveringRows, times: _Floats, ra: _Floats, dec: _Floats) -> None:
         """Take rows of the table, in its order, with their times and places."""
         cells = _cells_of(rows.keys)
         start = np.searchsorted(cells, self.ranges.first)
@@ -206,7 +207,7 @@ class _Wanted:
             for at in order[best].tolist():
                 self._take(rows, int(cone[at]), int(row[at]), float(times[row[at]]), float(distance[at]))
 
-    def _take(self, rows: SkyRows, cone: int, row: int, time: float, distance: float) -> None:
+    def _take(self, rows: CoveringRows, cone: int, row: int, time: float, distance: float) -> None:
         before = self.found[cone]
         if before is None or (time, -distance) > (before.time, -before.distance):
             found = Nearest(rows.keys[row], int(rows.files[row]), int(rows.rows[row]), time, distance)

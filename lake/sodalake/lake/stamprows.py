@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .places import ABSENT, PLACE_BYTES, Place
 
-__all__ = ["StampRow"]
+__all__ = ["StampRow", "object_key_of"]
 
 _HEAD = struct.Struct("<IB")
 
@@ -59,3 +59,9 @@ class StampRow:
         """Return the entries of many rows, without their object keys; `places` holds a sequence a kind."""
         kinds = len(places)
         return [_HEAD.pack(row, kinds) + b"".join(column[row].pack() for column in places) for row in rows]
+
+
+def object_key_of(packed: bytes) -> bytes:
+    """Return the `object_key` of an entry, and nothing else of it."""
+    _, kinds = _HEAD.unpack_from(packed)
+    return packed[_HEAD.size + kinds * PLACE_BYTES :]

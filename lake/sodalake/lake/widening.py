@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["EXACT", "is_exact", "unify", "widened"]
+__all__ = ["EXACT", "cast", "is_exact", "unify", "widened"]
 
 EXACT = b"exact"
 """Key of the field metadata of an integer column whose every digit counts."""
@@ -52,11 +52,12 @@ def is_exact(field: pa.Field) -> bool:
 
 def widened(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return a table as the unified schema of it and others (same names, same order) has it."""
-    arrays = [_cast(column, field.type) for column, field in zip(table.columns, schema, strict=True)]
+    arrays = [cast(column, field.type) for column, field in zip(table.columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+def cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return a column as the type that it and others have together: what `widened` does to each."""
     if column.type == kind:
         return column
     if pa.types.is_floating(column.type) and pa.types.is_integer(kind):

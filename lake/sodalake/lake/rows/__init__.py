@@ -18,11 +18,21 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import ConfigurationError
 from .embedded import EmbeddedRows
-from .gateway import within
+from .gateway import check_time, within
 from .hbase import HBaseRows
 from .protocol import MAX_CELL, MAX_KEY, Cells, RowStore
 
-__all__ = ["MAX_CELL", "MAX_KEY", "Cells", "EmbeddedRows", "HBaseRows", "RowStore", "open_rows", "within"]
+__all__ = [
+    "MAX_CELL",
+    "MAX_KEY",
+    "Cells",
+    "EmbeddedRows",
+    "HBaseRows",
+    "RowStore",
+    "check_time",
+    "open_rows",
+    "within",
+]
 
 _PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 

@@ -52,6 +52,8 @@ class EmbeddedRows:
         The folder cannot be made or opened; the message says why.
     """
 
+    parallel = 1
+
     def __init__(self, folder: str | os.PathLike[str], *, map_size: int = MAP_SIZE) -> None:
         self._folder = os.path.realpath(folder)
         self._map_size = map_size

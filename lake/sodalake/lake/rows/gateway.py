@@ -30,7 +30,7 @@ from thriftpy2.transport import TCyBufferedTransport
 
 from ..errors import DeadlineExceeded, LakeError, NotInLake, Unavailable, UsageError
 
-__all__ = ["ThriftServer", "interface", "within"]
+__all__ = ["ThriftServer", "check_time", "interface", "within"]
 
 interface: Any = thriftpy2.load(
     str(Path(__file__).with_name("thrift2.thrift")), module_name="sodalake_rows_thrift"
@@ -67,6 +67,21 @@ def within(seconds: float) -> Iterator[None]:
         yield
     finally:
         _until.reset(token)
+
+
+def check_time() -> None:
+    """Let work that calls no store end in time as well.
+
+    Raises
+    ------
+    DeadlineExceeded
+        The time that `within` gave has passed.
+    """
+    until = _until.get()
+    if until is not None and time.monotonic() > until:
+        raise DeadlineExceeded(
+            "The time given for the request has passed.", "Ask for less, or give it more time."
+        )
 
 
 class _Connection:

@@ -50,6 +50,8 @@ class HBaseRows:
         Codec of new tables on disk: none, snappy, lz4, zstd or gz. The region servers must have it.
     """
 
+    parallel = 8  # what the gateway of one HBase answers well
+
     def __init__(
         self,
         host: str,

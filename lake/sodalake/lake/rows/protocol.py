@@ -33,7 +33,14 @@ class RowStore(Protocol):
 
     Every method raises `NotInLake` for a table that does not exist, `UsageError` for a group the table does
     not have and for keys and cells beyond the limits, and `Unavailable` when the back end does not answer.
+
+    Attributes
+    ----------
+    parallel
+        How many calls of one reader pay side by side: 1 where a call is all computing, more where it is mostly waiting.
     """
+
+    parallel: int
 
     def create(self, table: str, groups: Sequence[str], *, splits: Sequence[bytes] = ()) -> None:
         """Make `table` with its column `groups`; nothing happens when it exists with those groups.

@@ -1,0 +1,331 @@
+"""Alerts as Arrow tables of flat columns, by the row store's indices: by id, by object, by place, time and class.
+
+All tables of one call have the same schema: the names asked for, with the types of `flat_schema`. They show what a view
+of the catalogue shows, from the first batch to the last: an ingest that commits meanwhile changes nothing.
+
+Index tables answer alone where the names asked for are among the covering columns; else the alerts' rows are fetched
+from table `object`, whose key is made of what the index has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .catalogue import FileView
+from .coveringrows import GROUP, PAYLOAD, CoveringRows, chosen, seen_rows
+from .errors import Damaged, Unavailable, UsageError
+from .flatrows import covering_schema, flat_schema, of_names, unpacked
+from .flatten import id_texts, times_of
+from .indextables import CLASS, SKY, TIME, index_tables
+from .keys import alert_keys, class_range, object_keys, object_range, sky_range, time_ranges
+from .keys import parse_alert_key as parse_plain_key
+from .lake import Lake
+from .rows import Cells
+from .scanning import FIRST, MOST, Scanner
+from .stamprows import object_key_of
+from .survey import Survey
+from .versions import SINGLE, versions, wrap
+
+__all__ = ["AlertRows", "TooManyRows", "covering_schema", "flat_schema"]
+
+_TRIES = 5
+_Rows = list[tuple[bytes, Cells]]
+
+
+class TooManyRows(UsageError):
+    """More rows would be read than the caller allowed."""
+
+
+class AlertRows:
+    """Reads alerts of a lake by its indices. Blocking; may be used from any thread.
+
+    Parameters
+    ----------
+    lake
+        An open lake; who opened it closes it.
+
+    Notes
+    -----
+    In all methods `names` are flat columns (one that the lake has not is of type null), `most` is the number of rows
+    beyond which `TooManyRows` is raised, and `view` says what may be seen (None: what may be seen now). Batches are of
+    256 rows at first and up to 8192 later, so that who stops early has read little. All raise `DeadlineExceeded` when
+    the time of `sodalake.lake.rows.within` has passed, and `Unavailable` where the store does not answer.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._scanner = Scanner(lake.rows)
+
+    def has(self, survey: Survey, table: str) -> bool:
+        """Say whether all files that may be seen are in an index table (``sky``, ``time``, ``class``, ``objects``)."""
+        if table not in index_tables(survey):
+            return table in ("alert", "object")
+        return not self._lake.catalogue(survey.name).view().lacking(table)
+
+    # ------------------------------------------------------------------ by id
+
+    def of_objects(
+        self,
+        survey: Survey,
+        object_ids: Sequence[str],
+        names: Sequence[str],
+        *,
+        most: int | None = None,
+        view: FileView | None = None,
+    ) -> Iterator[pa.Table]:
+        """Yield the alerts of some objects. An id that no object can have has none."""
+        ranges = [object_range(one) for one in dict.fromkeys(object_ids) if _is_id(one)]
+        schema, view = self._begin(survey, names, view)
+        count = 0
+        for batch in self._scanner.ranges(f"{survey.name}.object", ranges, ["d", "s"]):
+            cells = _of_object_rows(view, batch)
+            count = _counted(survey, "object", count + len(cells), most)
+            yield from self._unpacked(survey, cells, schema, SINGLE)
+
+    def of_alerts(
+        self,
+        survey: Survey,
+        alert_ids: Sequence[str],
+        names: Sequence[str],
+        *,
+        view: FileView | None = None,
+    ) -> Iterator[pa.Table]:
+        """Yield the alerts of some ids. An id that no alert can have has none."""
+        ids = [one for one in dict.fromkeys(alert_ids) if _is_id(one)]
+        schema, view = self._begin(survey, names, view)
+        for first, after in _growing(len(ids)):
+            cells = self._by_id(survey, ids[first:after], view)
+            yield from self._unpacked(survey, cells, schema, SINGLE)
+
+    def _by_id(self, survey: Survey, alert_ids: Sequence[str], view: FileView) -> list[bytes]:
+        """Return the `object` cells of some alerts, of those that may be seen."""
+        found: list[bytes] = []
+        todo = alert_keys(alert_ids)
+        for _ in range(_TRIES):
+            there = [
+                (key, cells[0])
+                for key, cells in zip(
+                    todo, self._scanner.keys(f"{survey.name}.alert", todo, ["p"]), strict=True
+                )
+                if cells and cells[0]
+            ]
+            seen = chosen(view, [cell for _, cell in there])
+            keys = [object_key_of(cell[SINGLE:]) for cell in seen.cells]
+            cells, gone = self._versions(survey, keys, seen.files)
+            found += cells
+            if not len(gone):
+                return found
+            # Superseded, and that twice, since the view was taken.
+            todo = [there[at][0] for at in seen.which[gone].tolist()]
+            view = self._lake.catalogue(survey.name).view(fresh=True)
+        raise Unavailable(
+            f"Alerts of {survey.name} were superseded faster than they could be read.", "Ask again."
+        )
+
+    def _versions(
+        self, survey: Survey, keys: Sequence[bytes], files: npt.NDArray[np.uint32]
+    ) -> tuple[list[bytes], npt.NDArray[np.intp]]:
+        """Return some files' versions of some `object` cells, each alone; and which of the keys have none."""
+        rows = self._scanner.keys(f"{survey.name}.object", keys, ["d"])
+        cells = [
+            _version(row[0], number) if row and row[0] else None
+            for row, number in zip(rows, files.tolist(), strict=True)
+        ]
+        gone = np.flatnonzero([cell is None for cell in cells])
+        return [cell for cell in cells if cell is not None], gone
+
+    # ------------------------------------------------------------------ by index
+
+    def in_sky(
+        self,
+        survey: Survey,
+        ranges: Iterable[tuple[int, int]],
+        names: Sequence[str],
+        *,
+        most: int | None = None,
+        times: tuple[float, float] | None = None,
+        view: FileView | None = None,
+    ) -> Iterator[pa.Table]:
+        """Yield the alerts in some ranges of cells of order 29 (first, and first after), as `cone_ranges` makes them.
+
+        Parameters
+        ----------
+        times
+            Days, both included: alerts taken before or after are left out. None: of any time.
+
+        Raises
+        ------
+        UsageError
+            Files of the survey are not in the index.
+        """
+        scans = [sky_range(*one) for one in ranges]
+        return self._by_index(survey, SKY, scans, names, most, times, view)
+
+    def in_time(
+        self,
+        survey: Survey,
+        first: float,
+        last: float,
+        names: Sequence[str],
+        *,
+        most: int | None = None,
+        view: FileView | None = None,
+    ) -> Iterator[pa.Table]:
+        """Yield the alerts taken from `first` to `last` (days, both included; ±inf: no limit); raises as `in_sky`."""
+        return self._by_index(survey, TIME, time_ranges(first, last), names, most, (first, last), view)
+
+    def in_class(
+        self,
+        survey: Survey,
+        classes: Sequence[str],
+        first: float,
+        last: float,
+        names: Sequence[str],
+        *,
+        most: int | None = None,
+        view: FileView | None = None,
+    ) -> Iterator[pa.Table]:
+        """Yield the alerts of some classes taken from `first` to `last`; raises as `in_sky`.
+
+        An alert's class is the first of the survey's class columns that is not null. So those are found, among others
+        perhaps, whose first class column is one of `classes`.
+        """
+        asked = (class_range(one, first, last) for one in classes)
+        scans = sorted({scan for scan in asked if scan is not None})
+        return self._by_index(survey, CLASS, scans, names, most, (first, last), view)
+
+    def _by_index(
+        self,
+        survey: Survey,
+        table: str,
+        scans: Sequence[tuple[bytes, bytes]],
+        names: Sequence[str],
+        most: int | None,
+        times: tuple[float, float] | None,
+        view: FileView | None,
+    ) -> Iterator[pa.Table]:
+        schema, view = self._begin(survey, names, view)
+        if table not in index_tables(survey) or view.lacking(table):
+            raise UsageError(
+                f"Not all files of {survey.name} are in its index {table}.",
+                f"The archive's operator has to run `sodalake ingest {survey.name} --reindex`.",
+            )
+        alone = set(names) <= set(survey.covering_names)
+        count = 0
+        for batch in self._scanner.ranges(f"{survey.name}.{table}", scans, [GROUP]):
+            there = [(key, cell) for key, (cell,) in batch if cell]
+            rows = seen_rows(view, [key for key, _ in there], [cell for _, cell in there])
+            rows = self._between(survey, rows, times)
+            count = _counted(survey, table, count + len(rows.keys), most)
+            if alone:
+                yield from self._unpacked(survey, rows.cells, schema, PAYLOAD)
+            else:
+                yield from self._unpacked(survey, self._fetched(survey, rows, view), schema, SINGLE)
+
+    def _between(self, survey: Survey, rows: CoveringRows, times: tuple[float, float] | None) -> CoveringRows:
+        if times is None or times == (-math.inf, math.inf) or not rows.keys:
+            return rows
+        days = times_of(
+            rows.columns(self._lake.catalogue(survey.name), [survey.flat_name(survey.time.path)]), survey
+        )
+        inside = (days >= times[0]) & (days <= times[1])
+        return rows if inside.all() else rows.take(np.flatnonzero(inside))
+
+    def _fetched(self, survey: Survey, rows: CoveringRows, view: FileView) -> list[bytes]:
+        """Return the `object` cells of alerts that an index has.
+
+        By the key that ids and time make; those without an object id where the survey has it first, and those that have
+        been superseded twice since the view was taken, by way of table `alert`.
+        """
+        if not rows.keys:
+            return []
+        ids = survey.ids
+        alert, object_, time = (survey.flat_name(path) for path in (ids.alert, ids.object, survey.time.path))
+        table = rows.columns(self._lake.catalogue(survey.name), [alert, object_, time])
+        alerts, _ = id_texts(table.column(0), ids.none)
+        objects, _ = id_texts(table.column(1), ids.none)
+        whole = np.flatnonzero(pc.and_(alerts.is_valid(), objects.is_valid()).to_numpy(zero_copy_only=False))
+        take = pa.array(whole)
+        keys = object_keys(objects.take(take), times_of(table, survey)[whole], alerts.take(take))
+        cells, gone = self._versions(survey, keys, rows.files[whole])
+        others = np.ones(len(rows.keys), np.bool_)
+        others[whole] = False
+        others[whole[gone]] = True
+        if others.any():
+            left = [
+                parse_plain_key(b"_" + rows.keys[at].rpartition(b"_")[2]) for at in np.flatnonzero(others)
+            ]
+            cells += self._by_id(survey, left, view)
+        return cells
+
+    # ------------------------------------------------------------------ common to all
+
+    def _begin(
+        self, survey: Survey, names: Sequence[str], view: FileView | None
+    ) -> tuple[pa.Schema, FileView]:
+        view = view or self._lake.catalogue(survey.name).view(fresh=True)
+        return of_names(flat_schema(self._lake, survey), names), view
+
+    def _unpacked(
+        self, survey: Survey, cells: Sequence[bytes], schema: pa.Schema, skip: int
+    ) -> Iterator[pa.Table]:
+        if cells:
+            packings = self._lake.catalogue(survey.name).packings(_schema_numbers(cells, skip))
+            yield unpacked(cells, packings, schema, skip=skip)
+
+
+def _schema_numbers(cells: Sequence[bytes], skip: int) -> list[int]:
+    joined = b"".join([cell[skip : skip + 2] for cell in cells])
+    if len(joined) != 2 * len(cells):
+        raise Damaged("A packed row is shorter than its schema number.", "Ingest the row's file again.")
+    return [int(number) for number in np.unique(np.frombuffer(joined, "<u2"))]
+
+
+def _of_object_rows(view: FileView, batch: _Rows) -> list[bytes]:
+    """Return the `d` cells, of one version each, of those rows of table `object` that may be seen."""
+    there = [(data, stamps) for _, (data, stamps) in batch if data and stamps]
+    seen = chosen(view, [stamps for _, stamps in there])
+    cells = []
+    for at, number in zip(seen.which.tolist(), seen.files.tolist(), strict=True):
+        cell = _version(there[at][0], number)
+        if cell is None:
+            raise Damaged("A row has stamps of a file that it has no columns of.", "Ingest the file again.")
+        cells.append(cell)
+    return cells
+
+
+def _version(cell: bytes, number: int) -> bytes | None:
+    """Return a cell with a file's version alone, or None where it has none."""
+    if cell[0] == 1:
+        return cell if int.from_bytes(cell[1:5], "little") == number else None
+    return next((wrap(number, load) for file, load in versions(cell) if file == number), None)
+
+
+def _counted(survey: Survey, table: str, count: int, most: int | None) -> int:
+    if most is not None and count > most:
+        raise TooManyRows(
+            f"More than {most} rows of {survey.name}.{table} would be read.", "Ask for a smaller part."
+        )
+    return count
+
+
+def _growing(count: int) -> Iterator[tuple[int, int]]:
+    """Yield first and last of batches of N, that grow from `FIRST` to `MOST`."""
+    first, size = 0, FIRST
+    while first < count:
+        yield first, first + size
+        first, size = first + size, min(MOST, 4 * size)
+
+
+def _is_id(identifier: str) -> bool:
+    try:
+        object_range(identifier)
+    except (UsageError, UnicodeEncodeError):  # empty, too long, or no text that a file can hold
+        return False
+    return True
