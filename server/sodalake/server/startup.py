@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from distributed import Client
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
@@ -20,9 +21,9 @@ from sodalake.server.config import Settings
 from sodalake.server.gate import GateServer
 from sodalake.server.handlers import Handler, NotFound
 from sodalake.server.identity import Identities
+from sodalake.server.rooms import open_rooms
 from sodalake.server.routes import routes
 from sodalake.server.service import Service
-from sodalake.server.sodaroom import open_room
 from sodalake.server.tap.engine import TapEngine
 from sodalake.server.workers import BATCH, Workers
 from sodalake.sodacut import warm_up
@@ -87,15 +88,28 @@ async def start(settings: Settings) -> Service:
             wait=False,
         )
         close.push_async_callback(scans.close)
-        workers.on_new_client = lambda client: (service.lane.use(client), scans.use(client))
+
+        def use(client: Client) -> None:
+            service.lane.use(client)
+            scans.use(client)
+
+        workers.on_new_client = use
         service.tap = TapEngine(settings, lake, service.lane, scans, settings.batch_count)
         await service.tap.start()
-        service.soda_jobs = await open_room(service, workers, close)
+        await open_rooms(service, workers, close)
         server = GateServer(
             make_app(service),
             limits=settings.limits,
             idle=settings.deadlines.idle,
-            uploads=(f"{settings.prefix}{service.soda_jobs.path}", f"{settings.prefix}/soda/estimate"),
+            uploads=[
+                f"{settings.prefix}{path}"
+                for path in (
+                    service.soda_jobs.path,
+                    "/soda/estimate",
+                    service.tap_jobs.path,
+                    "/tap/sync",
+                )
+            ],
         )
         server.add_sockets(sockets)
         close.push_async_callback(server.close_all_connections)

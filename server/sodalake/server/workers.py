@@ -65,7 +65,7 @@ class Workers:
         self._settings = settings
         self._close = contextlib.AsyncExitStack()
         self._workers: list[_Supervised] = []
-        self.on_new_client: Callable[[Client], object] = lambda client: None
+        self.on_new_client: Callable[[Client], None] = lambda client: None
 
     async def __aenter__(self) -> Workers:
         """Start the fast lane's workers, or find the scheduler.

@@ -126,8 +126,9 @@ def begin(
         return Refused(error.message, error.advice)
 
 
-def run_share(lake_url: str, asked: JobQuestion, plan: Plan, share: Share, context: Context) -> Any:
+def run_share(lake_url: str, asked: JobQuestion, work: tuple[Plan, Share], context: Context) -> Any:
     """Do a unit: read and reduce some files, and write what is left as an Arrow IPC stream."""
+    plan, share = work
     guard = Guard(_WITHOUT_END, context.cancelled)
     session = session_of(_lake(lake_url), _THREADS)
     try:
