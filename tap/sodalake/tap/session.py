@@ -33,6 +33,7 @@ from sodalake.tap.running.run import Run
 from sodalake.tap.uploads import read_upload
 
 __all__ = [
+    "Explained",
     "Session",
     "TapStream",
     "answer",
@@ -46,6 +47,7 @@ __all__ = [
 ]  # fmt: skip
 
 _FAST_THREADS, _SCAN_THREADS = 1, 2
+_WITHOUT_END = 10 * 365 * 86_400.0  # seconds
 _BY_NAME = {form.name: form for form in FORMATS}
 
 
@@ -56,6 +58,15 @@ class _Asked:
     plan: Plan
     views: Mapping[str, ObscoreView]
     given: dict[str, pa.Table]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A plan for people, what DuckDB is asked (nothing where rows are answered one by one), and how many rows came."""
+
+    plan: str
+    sql: str
+    rows: int = 0
 
 
 class Session:
@@ -160,6 +171,29 @@ class Session:
             most,
             question.limits.memory,
         )
+
+    def explained(self, question: Question, *, run: bool = False) -> Explained:
+        """Return what a question would read, and where; with `run`, read it, and count what is found.
+
+        Raises
+        ------
+        LakeError
+            As `asked` and the run do.
+        """
+        asked = self.asked(question)
+        if not run:
+            return Explained(explained(asked.plan), asked.plan.sql)
+        for use_ranges in (True, False):
+            asked = self.asked(question, use_ranges=use_ranges)
+            most = question.limits.index_rows if use_ranges else None
+            running = self.run(question, asked, Guard(_WITHOUT_END), most=most)
+            try:
+                rows = sum(batch.num_rows for batch in running.batches())
+            except TooManyRows:
+                continue
+            counted = {source: (one.path, one.rows) for source, one in running.counted.items()}
+            return Explained(explained(asked.plan, counted), asked.plan.sql, rows)
+        raise AssertionError("without a limit there are never too many rows")
 
     def shares(self, plan: Plan, share: int) -> list[Share]:
         """Return the archive's part of a plan as work for several; none where it is little, or goes row by row."""

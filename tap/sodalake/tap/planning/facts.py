@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sodalake.lake.alertrows import covering_schema, flat_schema
 
+from sodalake.lake.flatrows import covering_schema, flat_schema
 from sodalake.lake.lake import Lake
 from sodalake.lake.survey import Survey
 
