@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 import pyarrow as pa
-from sodalake.lake.alertrows import TooManyRows
 
+from sodalake.lake.alertrows import TooManyRows
 from sodalake.lake.lake import Lake
 from sodalake.tap.adql import parse, resolve
 from sodalake.tap.answers import Answer, Ending
