@@ -1,4 +1,4 @@
-"""Places in the sky as numbers that sort: HEALPix cells, and a cone as a short list of their ranges.
+"""Places in the sky as numbers that sort: HEALPix cells, and a cone or a polygon as a short list of their ranges.
 
 In HEALPix's NESTED numbering a cell of order *k* is four cells of order *k* + 1 with neighbouring numbers. So each
 cell of any order is one range of cells of order `ORDER`, the finest (0.4 milliarcsec), and one table sorted by these
@@ -27,8 +27,10 @@ __all__ = [
     "check_cone",
     "cone_ranges",
     "joined",
+    "polygon_ranges",
     "separations",
     "sky_cells",
+    "warm_up",
 ]
 
 ORDER: Final = 29
@@ -52,6 +54,12 @@ _WIDE: Final = 4
 _FINENESS: Final = 16  # cells along twice a radius: what is read beyond a cone is a third of it, half at most
 _FINEST: Final = 17  # 1.6″: `GAP` joins what would be finer
 _MARGIN: Final = 1e-9  # degrees: what rounding may move a place that is on a cell's edge
+# The plane of an edge is known to 1e-16 rad over its length: of edges down to `_POINT`, to 6e-6 degrees or better.
+_POINT: Final = 1e-9  # rad: shorter edges are points
+_EDGE: Final = 1e-5  # degrees
+_HEMISPHERE: Final = (
+    89.0  # degrees: polygons that reach farther from their middle are looked for in all the sky
+)
 
 _Floats = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
@@ -85,6 +93,11 @@ def sky_cells(ra: _Floats, dec: _Floats) -> tuple[npt.NDArray[np.uint64], npt.ND
         Longitude(ra[there], u.deg), Latitude(dec[there], u.deg), ORDER, num_threads=1
     )
     return cells, there
+
+
+def warm_up() -> None:
+    """Import what cells are computed with, a second that the first cone of a process would have to wait."""
+    cone_ranges(np.zeros(1), np.zeros(1), np.ones(1))
 
 
 def check_cone(ra: float, dec: float, radius: float) -> None:
@@ -178,22 +191,10 @@ def _covered(
     ra: _Floats, dec: _Floats, radius: _Floats, which: _Integers, wanted: int
 ) -> tuple[_Integers, _Integers, _Integers]:
     """Return the cells (first and after, in order `ORDER`, and the cone) of cones whose cells shall be of one order."""
-    from astropy import units as u
-    from astropy.coordinates import Latitude, Longitude
     from cdshealpix import nested
 
     final = min(max(wanted, 0), _FINEST)
-    order = min(wanted - (_FINENESS * _WIDE).bit_length() + 1, final)
-    if order < 0:
-        order = 0
-        cells, owner = np.tile(np.arange(12), len(which)), np.repeat(which, 12)
-    else:
-        lon, lat = Longitude(ra[which], u.deg), Latitude(dec[which], u.deg)
-        around = nested.neighbours(
-            nested.lonlat_to_healpix(lon, lat, order, num_threads=1), order, num_threads=1
-        )
-        owner = np.repeat(which, around.shape[1])[around.ravel() >= 0]
-        cells = around.ravel()[around.ravel() >= 0]
+    cells, owner, order = _around(ra, dec, which, wanted)
     while True:
         lon, lat = nested.healpix_to_lonlat(cells.astype(np.uint64), order, num_threads=1)
         distance = separations(ra[owner], dec[owner], lon.deg, lat.deg)
@@ -204,6 +205,143 @@ def _covered(
             return cells << shift, (cells + 1) << shift, owner
         cells, owner = (4 * cells[:, None] + np.arange(4)).ravel(), np.repeat(owner, 4)
         order += 1
+
+
+def _around(ra: _Floats, dec: _Floats, which: _Integers, wanted: int) -> tuple[_Integers, _Integers, int]:
+    """Return the cells that hold cones whose cells shall be of one order, their cones, and the order of these cells."""
+    from astropy import units as u
+    from astropy.coordinates import Latitude, Longitude
+    from cdshealpix import nested
+
+    order = min(wanted - (_FINENESS * _WIDE).bit_length() + 1, _FINEST)
+    if order < 0:
+        return np.tile(np.arange(12), len(which)), np.repeat(which, 12), 0
+    lon, lat = Longitude(ra[which], u.deg), Latitude(dec[which], u.deg)
+    around = nested.neighbours(nested.lonlat_to_healpix(lon, lat, order, num_threads=1), order, num_threads=1)
+    there = around.ravel() >= 0
+    return around.ravel()[there], np.repeat(which, around.shape[1])[there], order
+
+
+def polygon_ranges(lon: _Floats, lat: _Floats, gap: int = GAP) -> Ranges:
+    """Return ranges that hold every place in a polygon, its edge included, and some beyond.
+
+    Parameters
+    ----------
+    lon, lat
+        Its vertices (degrees, ICRS; V of them, any winding, convex or not). Edges are great circles. Of the two sides,
+        the smaller is meant; where edges cross, every part that they go around.
+    gap
+        As in `cone_ranges`.
+
+    Returns
+    -------
+    Ranges
+        Sorted, apart, of owner 0: a few dozens, some hundreds at most. Of a polygon that is not within a hemisphere,
+        or nearly not, all of the sky.
+
+    Raises
+    ------
+    UsageError
+        No vertices, or one that is no place.
+
+    Notes
+    -----
+    As `cone_ranges`, downwards from cells around the polygon's middle: cells that no edge can cross and whose centre is
+    outside are left out, those whose centre is inside are taken whole, and the others are quartered.
+    """
+    for at, (one, other) in enumerate(zip(lon.tolist(), lat.tolist(), strict=True)):
+        if not math.isfinite(one) or not -90 <= other <= 90:
+            raise UsageError(f"Vertex {at + 1} of the polygon, ({one}, {other}), is no place in the sky.")
+    if not len(lon):
+        raise UsageError("A polygon has no vertices.", "Give three or more.")
+    corners = _unit(lon, lat)
+    middle = corners.sum(axis=0)
+    length = float(np.linalg.norm(middle))
+    everything = Ranges(np.zeros(1, np.int64), np.full(1, CELLS), np.zeros(1, np.int64))
+    if length < _POINT:
+        return everything
+    middle /= length
+    reach = math.degrees(float(np.max(np.arctan2(
+        np.linalg.norm(np.cross(corners, middle), axis=1), corners @ middle
+    ))))  # fmt: skip
+    if reach >= _HEMISPHERE:
+        return everything
+    wanted = int(np.floor(np.log2(_SIDE * _FINENESS / (reach + _EDGE))))
+    first, after = _covered_polygon(corners, middle, wanted)
+    order = np.argsort(first)
+    both = joined(Ranges(first[order], after[order], np.zeros(len(first), np.int64)), gap)
+    starts, stops = np.array(both, np.int64).T
+    return Ranges(starts, stops, np.zeros(len(both), np.int64))
+
+
+def _covered_polygon(corners: _Floats, middle: _Floats, wanted: int) -> tuple[_Integers, _Integers]:
+    """Return cells (first and after, in order `ORDER`) that hold a polygon within a hemisphere about its middle."""
+    from cdshealpix import nested
+
+    final = min(max(wanted, 0), _FINEST)
+    ra = np.degrees(np.arctan2(middle[1:2], middle[:1]))
+    dec = np.degrees(np.arctan2(middle[2:], np.hypot(middle[:1], middle[1:2])))
+    cells, _, order = _around(ra, dec, np.zeros(1, np.int64), wanted)
+    done: list[tuple[_Integers, _Integers]] = []
+    while True:
+        lon, lat = nested.healpix_to_lonlat(cells.astype(np.uint64), order, num_threads=1)
+        centres = _unit(lon.deg, lat.deg)
+        crossed = _from_edges(centres, corners) <= _REACH * _SIDE / (1 << order) + _EDGE
+        shift = 2 * (ORDER - order)
+        taken = ~crossed & _inside(centres, corners, middle)
+        whole = cells[taken | crossed if order == final else taken]
+        done.append((whole << shift, (whole + 1) << shift))
+        if order == final:
+            first, after = (np.concatenate(ends) for ends in zip(*done, strict=True))
+            return first, after
+        cells = (4 * cells[crossed][:, None] + np.arange(4)).ravel()
+        order += 1
+
+
+def _unit(lon: _Floats, lat: _Floats) -> _Floats:
+    """Return unit vectors (N x 3) of places in degrees."""
+    turn, height = np.radians(lon), np.radians(lat)
+    return np.stack([np.cos(height) * np.cos(turn), np.cos(height) * np.sin(turn), np.sin(height)], axis=-1)
+
+
+def _from_edges(places: _Floats, corners: _Floats) -> _Floats:
+    """Return the distances (degrees) of N places from a polygon's edge."""
+    nearest = np.full(len(places), np.inf)
+    for one, other in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        across = np.cross(one, other)
+        long = float(np.linalg.norm(across))
+        chord = np.minimum(np.linalg.norm(places - one, axis=1), np.linalg.norm(places - other, axis=1))
+        apart = 2 * np.arcsin(np.minimum(1.0, chord / 2))
+        if long >= _POINT:
+            across /= long
+            beside = (places @ np.cross(across, one) >= 0) & (places @ np.cross(other, across) >= 0)
+            straight = np.arcsin(np.minimum(1.0, np.abs(places @ across)))
+            apart = np.where(beside, np.minimum(apart, straight), apart)
+        nearest = np.minimum(nearest, apart)
+    return np.asarray(np.degrees(nearest), np.float64)
+
+
+def _inside(places: _Floats, corners: _Floats, middle: _Floats) -> npt.NDArray[np.bool_]:
+    """Return which of N places a polygon within a hemisphere goes around.
+
+    In the gnomonic projection about its middle great circles are straight lines, and places have winding numbers.
+    """
+    axis = np.eye(3)[int(np.argmin(np.abs(middle)))]
+    right = np.cross(axis, middle)
+    right /= np.linalg.norm(right)
+    up = np.cross(middle, right)
+    before = places @ middle > 0
+    there = places[before]
+    x, y = (there @ right) / (there @ middle), (there @ up) / (there @ middle)
+    vertices = np.stack([corners @ right, corners @ up], axis=-1) / (corners @ middle)[:, None]
+    winding = np.zeros(len(there), np.int64)
+    for (x_one, y_one), (x_two, y_two) in zip(vertices, np.roll(vertices, -1, axis=0), strict=True):
+        left = (x_two - x_one) * (y - y_one) - (x - x_one) * (y_two - y_one)
+        winding += (y_one <= y) & (y < y_two) & (left > 0)
+        winding -= (y_two <= y) & (y < y_one) & (left < 0)
+    inside = np.zeros(len(places), np.bool_)
+    inside[before] = winding != 0
+    return inside
 
 
 def joined(ranges: Ranges, gap: int = GAP) -> list[tuple[int, int]]:
