@@ -1,0 +1,657 @@
+"""Expressions: what names in them mean, of what kind they are, and their canonical form.
+
+Conventions of this service where ADQL leaves a choice: integers are added, subtracted and multiplied as BIGINT; ``/`` of
+two integers is the whole part of their quotient (SQL-92); division by zero, and a function beyond its domain, is NULL.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlglot import exp
+
+from ..errors import AdqlError
+from . import geometry, units
+from .functions import NAMES, Function
+from .kinds import ARRAYS, GEOMETRY, INTEGERS, NUMBERS, SQL, common, described
+from .places import close_to, error_of
+from .scopes import Scope, matching
+from .screening import CALL
+from .values import Value, call, cast, number, whole
+from .words import AGGREGATES
+
+__all__ = ["Expressions", "Place", "converted"]
+
+_COMPARED: Final[Mapping[type[exp.Expression], type[exp.Expression]]] = {
+    exp.EQ: exp.EQ,
+    exp.NEQ: exp.NEQ,
+    exp.LT: exp.GT,
+    exp.LTE: exp.GTE,
+    exp.GT: exp.LT,
+    exp.GTE: exp.LTE,
+}
+"""Comparisons, and what each is with its sides exchanged."""
+
+_ARITHMETIC: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div)
+_DALI_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?Z?")
+_STORED: Final[Mapping[str, str]] = {
+    "BIGINT": "long",
+    "CHAR": "text",
+    "CIRCLE": "circle",
+    "DOUBLE": "double",
+    "FLOAT": "float",
+    "INT": "int",
+    "POINT": "point",
+    "POLYGON": "polygon",
+    "SMALLINT": "short",
+    "TIMESTAMP": "timestamp",
+    "VARCHAR": "text",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a query an expression stands.
+
+    Attributes
+    ----------
+    scope
+        What names mean.
+    clause
+        Its name, as told to people.
+    aggregates
+        Whether aggregates may stand there.
+    outputs
+        Names of outputs that may be meant too where no column is: → canonical tree.
+    """
+
+    scope: Scope
+    clause: str
+    aggregates: bool = False
+    outputs: Mapping[str, Value] | None = None
+
+
+def converted(value: Value, kind: str) -> exp.Expression:
+    """Return a value's node, converted to a kind where it is of another."""
+    if value.kind == kind or value.kind == "null":
+        return value.node
+    if value.kind == "timestamp" and kind == "text":
+        return call("TIMESTAMP_TEXT", value.node)
+    return cast(value.node, SQL[kind])
+
+
+class Expressions:
+    """Resolves expressions of one query.
+
+    Parameters
+    ----------
+    text
+        The query, for errors.
+    subquery
+        What makes a value of a query within an expression: (query, scope) → (canonical query, kinds, units).
+    """
+
+    def __init__(
+        self,
+        text: str,
+        subquery: Callable[[exp.Query, Scope], tuple[exp.Query, list[Value]]],
+    ) -> None:
+        self.text = text
+        self._subquery = subquery
+
+    def wrong(self, node: exp.Expression, message: str, advice: str = "") -> AdqlError:
+        """Return an error about a node of the query."""
+        return error_of(self.text, node, message, advice)
+
+    def condition(self, node: exp.Expression, place: Place) -> exp.Expression:
+        """Resolve what must be a condition."""
+        value = self.value(node, place)
+        if value.kind != "condition":
+            name = node.this.removeprefix(CALL) if isinstance(node, exp.Anonymous) else ""
+            advice = (
+                f"Write {name}(…) = 1." if name else "Compare it with something: =, <, IN, LIKE, IS NULL."
+            )
+            raise self.wrong(
+                node, f"{place.clause} wants a condition, and this is {described(value.kind)}.", advice
+            )
+        return value.node
+
+    def scalar(self, node: exp.Expression, place: Place) -> Value:
+        """Resolve what must be a value."""
+        value = self.value(node, place)
+        if value.kind == "condition":
+            raise self.wrong(node, "A condition has no value in ADQL.", "Put it in WHERE, or in ON.")
+        return value
+
+    def value(self, node: exp.Expression, place: Place) -> Value:
+        """Resolve any expression.
+
+        Raises
+        ------
+        AdqlError
+            For names that mean nothing, or several things, and for what cannot be computed.
+        """
+        handler = _HANDLERS.get(type(node))
+        if handler is None:
+            raise self.wrong(node, f"ADQL has no {type(node).__name__.lower()} here.")
+        return handler(self, node, place)
+
+    def _column(self, node: exp.Expression, place: Place) -> Value:
+        assert isinstance(node, exp.Column)
+        name = node.this
+        text, quoted = name.this, bool(name.args.get("quoted"))
+        table = node.args.get("table")
+        scope: Scope | None = place.scope
+        while scope is not None:
+            if table is None:
+                found = scope.unqualified(text, quoted)
+                if len(found) > 1:
+                    raise self._ambiguous(node, text, [getattr(one, "name", "") for one, _ in found])
+                if found:
+                    one, at = found[0]
+                    return one.value(at) if not hasattr(one, "taken") else one.taken()
+                if place.outputs and scope is place.scope:
+                    known = {key: [0] for key in place.outputs}
+                    lower: dict[str, list[str]] = {}
+                    for key in known:
+                        lower.setdefault(key.lower(), []).append(key)
+                    keys = [text] if text in known else [] if quoted else lower.get(text.lower(), [])
+                    if keys:
+                        value = place.outputs[keys[0]]
+                        return Value(value.node.copy(), value.kind, value.unit, value.column, value.constant)
+            else:
+                schema = node.args.get("db")
+                relations = scope.qualified(
+                    schema.this if schema else None, table.this, bool(table.args.get("quoted"))
+                )
+                if len(relations) > 1:
+                    raise self._ambiguous(node, node.sql(), [relation.name for relation in relations])
+                if relations:
+                    relation = relations[0]
+                    places = matching(text, quoted, relation.shape.exact, relation.shape.folded)
+                    if len(places) > 1:
+                        raise self._ambiguous(node, text, [relation.shape.names[at] for at in places])
+                    if places:
+                        return relation.value(places[0])
+                    raise self._unknown(node, text, quoted, relation.shape.names, f" in {relation.name}")
+            scope = scope.outer
+        if table is not None:
+            seen = [relation.name for relation in place.scope.relations]
+            raise self.wrong(
+                table,
+                f"{table.this} is none of the tables in FROM.",
+                close_to(table.this, seen)
+                or (f"There {'is' if len(seen) == 1 else 'are'} {', '.join(seen)}." if seen else ""),
+            )
+        raise self._unknown(node, text, quoted, tuple(place.scope.names()), "")
+
+    def _ambiguous(self, node: exp.Expression, name: str, where: list[str]) -> AdqlError:
+        return self.wrong(
+            node, f"{name} may be a column of {' or of '.join(where)}.", f"Write {where[0]}.{name}."
+        )
+
+    def _unknown(
+        self, node: exp.Expression, name: str, quoted: bool, names: tuple[str, ...], where: str
+    ) -> AdqlError:
+        same = sorted({one for one in names if one.lower() == name.lower()})
+        if quoted and same:
+            advice = f'In double quotes case matters: it is "{same[0]}".'
+        else:
+            advice = close_to(name, names)
+            if quoted and not advice:
+                advice = "A text stands in single quotes."
+        return self.wrong(node, f"There is no column {name}{where}.", advice)
+
+    def _literal(self, node: exp.Expression, place: Place) -> Value:
+        text = node.this
+        if node.args.get("is_string"):
+            return Value(exp.Literal(this=text, is_string=True), "text", constant=text)
+        return self._number(node, int(text) if text.isdigit() and len(text) < 40 else float(text))
+
+    def _number(self, at: exp.Expression, value: float) -> Value:
+        if isinstance(value, int) and whole(value) == "double":
+            value = float(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.wrong(at, "This number is too large.", "Numbers reach to 1.7E308.")
+        return Value(number(value), whole(value) if isinstance(value, int) else "double", constant=value)
+
+    def _null(self, node: exp.Expression, place: Place) -> Value:
+        return Value(exp.Null(), "null")
+
+    def _paren(self, node: exp.Expression, place: Place) -> Value:
+        value = self.value(node.this, place)
+        if value.constant is None and isinstance(value.node, exp.Binary | exp.Not | exp.Between | exp.In):
+            value.node = exp.Paren(this=value.node)
+        return value
+
+    def number(self, node: exp.Expression, place: Place, what: str = "This") -> Value:
+        """Resolve what must be a number; a boolean counts as 0 or 1."""
+        return self._as_number(node, self.scalar(node, place), what)
+
+    def _as_number(self, node: exp.Expression, value: Value, what: str) -> Value:
+        if value.kind == "boolean":
+            return Value(cast(value.node, "SMALLINT"), "short")
+        if value.kind not in NUMBERS and value.kind != "null":
+            advice = "Write CAST(… AS DOUBLE PRECISION)." if value.kind == "text" else ""
+            raise self.wrong(node, f"{what} must be a number, and is {described(value.kind)}.", advice)
+        return value
+
+    def _chain(self, node: exp.Expression, family: tuple[type[exp.Expression], ...]) -> list[exp.Expression]:
+        """Return operations that hang on each other's left side, innermost first: such may be thousands."""
+        chain = [node]
+        while isinstance(chain[-1].this, family):
+            chain.append(chain[-1].this)
+        return chain[::-1]
+
+    def _logical(self, node: exp.Expression, place: Place) -> Value:
+        chain = self._chain(node, (exp.And, exp.Or))
+        left = self.condition(chain[0].this, place)
+        for one in chain:
+            left = type(one)(this=left, expression=self.condition(one.expression, place))
+        return Value(left, "condition")
+
+    def _not(self, node: exp.Expression, place: Place) -> Value:
+        return Value(exp.Not(this=self.condition(node.this, place)), "condition")
+
+    def _neg(self, node: exp.Expression, place: Place) -> Value:
+        value = self.number(node.this, place, "What has a sign")
+        if isinstance(value.constant, int | float):
+            return self._number(node, -value.constant)
+        inner = cast(value.node, "BIGINT") if value.kind in INTEGERS[:3] else value.node
+        kind = "long" if value.kind in INTEGERS else value.kind
+        if isinstance(inner, exp.Binary | exp.Neg):
+            inner = exp.Paren(this=inner)
+        return Value(exp.Neg(this=inner), kind, value.unit)
+
+    def _arithmetic(self, node: exp.Expression, place: Place) -> Value:
+        chain = self._chain(node, _ARITHMETIC)
+        left = self.number(chain[0].this, place, "What is computed with")
+        for one in chain:
+            left = self._computed(one, left, self.number(one.expression, place, "What is computed with"))
+        return left
+
+    def _computed(self, node: exp.Expression, left: Value, right: Value) -> Value:
+        if isinstance(left.constant, int | float) and isinstance(right.constant, int | float):
+            folded = _folded(type(node), left.constant, right.constant)
+            if folded is not None:
+                return self._number(node, folded)
+        kind = common(left.kind, right.kind) or "double"
+        if kind == "null":
+            kind = "double"
+        unit = left.unit if isinstance(node, exp.Add | exp.Sub) and left.unit == right.unit else ""
+        integers = kind in INTEGERS
+        if integers:
+            kind = "long"
+        one, other = _operand(left, kind), _operand(right, kind)
+        if not isinstance(node, exp.Div):
+            return Value(type(node)(this=one, expression=other), kind, unit)
+        if not (isinstance(right.constant, int | float) and right.constant):
+            other = exp.Nullif(this=other, expression=exp.Literal(this="0", is_string=False))
+        division = exp.IntDiv if integers else exp.Div
+        return Value(exp.Paren(this=division(this=one, expression=other)), kind, unit)
+
+    def _joined(self, node: exp.Expression, place: Place) -> Value:
+        chain = self._chain(node, (exp.DPipe,))
+        left = self._text(chain[0].this, place)
+        for one in chain:
+            left = exp.DPipe(this=left, expression=self._text(one.expression, place))
+        return Value(left, "text")
+
+    def _text(self, node: exp.Expression, place: Place, what: str = "What is joined by ||") -> exp.Expression:
+        value = self.scalar(node, place)
+        if value.kind not in ("text", "region", "null"):
+            raise self.wrong(
+                node, f"{what} must be text, and is {described(value.kind)}.", "Write CAST(… AS VARCHAR)."
+            )
+        return value.node
+
+    def _comparison(self, node: exp.Expression, place: Place) -> Value:
+        left, right = self.scalar(node.this, place), self.scalar(node.expression, place)
+        self.comparable(node, left, right)
+        made: type[exp.Expression] = type(node)
+        if left.constant is not None and right.constant is None:
+            left, right, made = right, left, _COMPARED[made]
+        return Value(made(this=left.node, expression=right.node), "condition")
+
+    def comparable(self, node: exp.Expression, *values: Value) -> None:
+        """Refuse to compare what cannot be compared; make timestamps of texts that stand against timestamps."""
+        if any(value.kind == "timestamp" for value in values):
+            for value in values:
+                if isinstance(value.constant, str):
+                    value.node, value.kind = self._moment(node, value.constant), "timestamp"
+        for value in values:
+            if value.kind in GEOMETRY - {"region"}:
+                raise self.wrong(
+                    node, "Geometries cannot be compared.", "Use CONTAINS, INTERSECTS or DISTANCE."
+                )
+            if value.kind in ARRAYS:
+                raise self.wrong(node, "Arrays cannot be compared.", "")
+            if value.kind == "boolean":
+                value.node, value.kind = cast(value.node, "SMALLINT"), "short"
+        kind = values[0].kind
+        for value in values[1:]:
+            together = common(kind, value.kind)
+            if together is None:
+                kinds = sorted([described(kind), described(value.kind)])
+                if "a timestamp" in kinds:
+                    advice = "Write CAST(… AS TIMESTAMP)."
+                elif kinds == ["a number", "text"]:
+                    advice = "A text stands in single quotes, a number without; CAST(x AS type) makes one of the other."
+                else:
+                    advice = ""
+                raise self.wrong(node, f"{kinds[0].capitalize()} cannot be compared with {kinds[1]}.", advice)
+            kind = together
+
+    def _moment(self, node: exp.Expression, text: str) -> exp.Expression:
+        """Return a timestamp of DALI's form (DALI 1.1, 3.1.2) as a tree."""
+        given = text.strip()
+        try:
+            if not _DALI_TIME.fullmatch(given):
+                raise ValueError
+            moment = dt.datetime.fromisoformat(given.removesuffix("Z"))
+        except ValueError as error:
+            raise self.wrong(node, f"“{text}” is no time.", "Write it as 2026-11-21T12:00:00.") from error
+        return cast(exp.Literal(this=moment.isoformat(sep=" "), is_string=True), "TIMESTAMP")
+
+    def _between(self, node: exp.Expression, place: Place) -> Value:
+        values = [self.scalar(node.args[part], place) for part in ("this", "low", "high")]
+        self.comparable(node, *values)
+        this, low, high = (value.node for value in values)
+        return Value(exp.Between(this=this, low=low, high=high), "condition")
+
+    def _in(self, node: exp.Expression, place: Place) -> Value:
+        value = self.scalar(node.this, place)
+        query = node.args.get("query")
+        if query is not None:
+            tree, outputs = self._subquery(query, place.scope)
+            if len(outputs) != 1:
+                raise self.wrong(
+                    node, f"The query behind IN has {len(outputs)} columns.", "It must have one."
+                )
+            self.comparable(node, value, Value(outputs[0].node, outputs[0].kind))
+            return Value(exp.In(this=value.node, query=tree), "condition")
+        listed = [self.scalar(one, place) for one in node.expressions]
+        self.comparable(node, value, *listed)
+        return Value(exp.In(this=value.node, expressions=[one.node for one in listed]), "condition")
+
+    def _like(self, node: exp.Expression, place: Place) -> Value:
+        made = type(node)(
+            this=self._text(node.this, place, "What LIKE looks at"),
+            expression=self._text(node.expression, place, "A pattern"),
+        )
+        return Value(exp.Not(this=made) if node.args.get("negate") else made, "condition")
+
+    def _is(self, node: exp.Expression, place: Place) -> Value:
+        return Value(exp.Is(this=self.scalar(node.this, place).node, expression=exp.Null()), "condition")
+
+    def _exists(self, node: exp.Expression, place: Place) -> Value:
+        tree, _ = self._subquery(node.this, place.scope)
+        while isinstance(tree, exp.Subquery) and not any(
+            tree.args.get(part) for part in ("order", "limit", "offset")
+        ):
+            tree = tree.this
+        return Value(exp.Exists(this=tree), "condition")
+
+    def _scalar_query(self, node: exp.Expression, place: Place) -> Value:
+        tree, outputs = self._subquery(node, place.scope)
+        if len(outputs) != 1:
+            raise self.wrong(
+                node, f"This query is used as a value and has {len(outputs)} columns.", "It must have one."
+            )
+        return Value(tree, outputs[0].kind, outputs[0].unit)
+
+    def _cast(self, node: exp.Expression, place: Place) -> Value:
+        target = node.args["to"]
+        word = str(target.args.get("kind") or "").upper() or target.this.value.upper()
+        kind = _STORED.get(word)
+        if kind is None:
+            raise self.wrong(
+                node,
+                f"ADQL does not cast to {word}.",
+                "It casts to INTEGER, SMALLINT, BIGINT, REAL, DOUBLE PRECISION, CHAR, VARCHAR, TIMESTAMP, POINT, CIRCLE, POLYGON.",
+            )
+        value = self.scalar(node.this, place)
+        if kind in GEOMETRY:
+            return geometry.from_text(self, node, kind, value)
+        if kind == "timestamp":
+            if isinstance(value.constant, str):
+                return Value(self._moment(node, value.constant), kind)
+            if value.kind not in ("text", "timestamp", "null"):
+                raise self.wrong(
+                    node, f"No timestamp can be made of {described(value.kind)}.", "It is made of text."
+                )
+            return Value(cast(value.node, "TIMESTAMP"), kind)
+        if value.kind in GEOMETRY - {"region"} or value.kind in ARRAYS:
+            raise self.wrong(
+                node, f"{described(value.kind).capitalize()} cannot be cast.", "Select it as it is."
+            )
+        if kind == "text":
+            length = target.expressions[0].this.this if target.expressions else None
+            made = converted(value, "text") if value.kind != "null" else cast(value.node, "VARCHAR")
+            if length is None:
+                return Value(made, "text")
+            return Value(call("CUT", made, exp.Literal(this=length, is_string=False)), "text")
+        if value.kind == "timestamp":
+            raise self.wrong(node, "A timestamp is no number.", "ivo_to_mjd(…) makes one of it.")
+        unit = value.unit if value.kind in NUMBERS else ""
+        return Value(cast(value.node, SQL[kind]), kind, unit)
+
+    def _call(self, node: exp.Expression, place: Place) -> Value:
+        assert isinstance(node, exp.Anonymous)
+        name = node.this.removeprefix(CALL)
+        function = NAMES[name]
+        if function.aggregate:
+            if not place.aggregates:
+                raise self.wrong(
+                    node,
+                    f"{name} cannot stand in {place.clause}.",
+                    "Aggregates stand behind SELECT, in HAVING and in ORDER BY.",
+                )
+            place = Place(place.scope, f"an aggregate ({name})")
+        if name in AGGREGATES:
+            return self._aggregate(node, name, place)
+        if name == "COALESCE":
+            return self._coalesce(node, place)
+        if name == "IN_UNIT":
+            return self._in_unit(node, place)
+        if not function.signatures:
+            return geometry.resolved(self, node, name, place)
+        return self._plain(node, function, place)
+
+    def _plain(self, node: exp.Anonymous, function: Function, place: Place) -> Value:
+        """Resolve a function that has signatures."""
+        values = [self.scalar(one, place) for one in node.expressions]
+        for at, value in enumerate(values):
+            if value.kind == "boolean":
+                values[at] = Value(cast(value.node, "SMALLINT"), "short")
+        for signature in function.signatures:
+            if len(signature.takes) == len(values) and all(
+                _fits(value, wanted) for value, wanted in zip(values, signature.takes, strict=True)
+            ):
+                break
+        else:
+            raise self._misfit(node, function, values)
+        for value, wanted in zip(values, signature.takes, strict=True):
+            if wanted == "timestamp" and isinstance(value.constant, str):
+                value.node = self._moment(node, value.constant)
+        if function.name == "IVO_GEOM_TRANSFORM":
+            geometry.check_systems(self, node, values)
+        if function.name == "IVO_HISTOGRAM":
+            self._check_bins(node, values)
+        kind = values[0].kind if signature.gives == "same" else signature.gives
+        if kind == "null":
+            kind = "double"
+        unit = values[0].unit if function.keeps else ""
+        return Value(call(function.name, *(value.node for value in values)), kind, unit)
+
+    def _misfit(self, node: exp.Anonymous, function: Function, values: list[Value]) -> AdqlError:
+        name = function.name
+        forms = " or ".join(
+            f"{name}({', '.join(described(kind) for kind in signature.takes)})"
+            for signature in function.signatures
+        )
+        given = ", ".join(described(value.kind) for value in values)
+        return self.wrong(node, f"{name} does not take ({given}).", f"It is {forms}.")
+
+    def _check_bins(self, node: exp.Anonymous, values: list[Value]) -> None:
+        low, high, bins = (value.constant for value in values[1:])
+        if not (isinstance(low, int | float) and isinstance(high, int | float) and isinstance(bins, int)):
+            raise self.wrong(
+                node,
+                "The limits and the number of bins must be literals.",
+                "Write ivo_histogram(x, 0, 10, 20).",
+            )
+        if not (low < high and 1 <= bins <= 10_000):
+            raise self.wrong(
+                node,
+                "These are no bins.",
+                "The lower limit is below the upper, and there are 1 to 10000 bins.",
+            )
+
+    def _aggregate(self, node: exp.Anonymous, name: str, place: Place) -> Value:
+        inner = node.expressions[0]
+        distinct = isinstance(inner, exp.Distinct)
+        if isinstance(inner, exp.Star):
+            return Value(exp.Count(this=exp.Star(), big_int=True), "long")
+        if distinct:
+            inner = inner.expressions[0]
+        value = self.scalar(inner, place)
+        if value.kind == "boolean" and name != "COUNT":
+            value = Value(cast(value.node, "SMALLINT"), "short")
+        kind = value.kind
+        if name in ("SUM", "AVG"):
+            value = self._as_number(inner, value, f"What {name} takes")
+            kind = "double" if name == "AVG" or value.kind not in INTEGERS else "long"
+        elif name in ("MIN", "MAX"):
+            if kind in GEOMETRY or kind in ARRAYS:
+                raise self.wrong(
+                    node,
+                    f"{name} takes no {described(kind).split()[-1]}.",
+                    "It takes numbers, texts and timestamps.",
+                )
+        elif kind in ARRAYS | GEOMETRY and distinct:
+            raise self.wrong(node, "Only numbers, texts and timestamps are counted as DISTINCT.", "")
+        of = exp.Distinct(expressions=[value.node]) if distinct else value.node
+        made = {"COUNT": exp.Count, "SUM": exp.Sum, "AVG": exp.Avg, "MIN": exp.Min, "MAX": exp.Max}[name](
+            this=of
+        )
+        if name == "COUNT":
+            return Value(made, "long")
+        made.meta["kind"] = kind
+        return Value(made, kind, value.unit)
+
+    def _coalesce(self, node: exp.Anonymous, place: Place) -> Value:
+        values = [self.scalar(one, place) for one in node.expressions]
+        if any(value.kind == "timestamp" for value in values):
+            self.comparable(node, *values)
+        kind = values[0].kind
+        for value in values[1:]:
+            together = common(kind, value.kind)
+            if together is None:
+                raise self.wrong(
+                    node,
+                    f"COALESCE mixes {described(kind)} and {described(value.kind)}.",
+                    "Its arguments are all of one type: CAST some.",
+                )
+            kind = together
+        nodes = [converted(value, kind) for value in values]
+        unit = values[0].unit
+        return Value(exp.Coalesce(this=nodes[0], expressions=nodes[1:]), kind, unit)
+
+    def _in_unit(self, node: exp.Anonymous, place: Place) -> Value:
+        value = self.number(node.expressions[0], place, "What IN_UNIT takes")
+        wanted = node.expressions[1]
+        if not (isinstance(wanted, exp.Literal) and wanted.is_string):
+            raise self.wrong(node, "The unit must be a text, as it stands.", "Write IN_UNIT(x, 'deg').")
+        if not value.unit:
+            raise self.wrong(
+                node, "IN_UNIT needs something that has a unit.", "TAP_SCHEMA.columns tells units of columns."
+            )
+        try:
+            factor = units.factor(value.unit, wanted.this)
+        except ValueError as error:
+            raise self.wrong(
+                node, str(error), "Write a unit of VOUnits, as deg, arcsec, mas/yr, mJy."
+            ) from error
+        inner = cast(value.node, "DOUBLE") if value.kind != "double" else value.node
+        if factor != 1:
+            if isinstance(inner, exp.Binary):
+                inner = exp.Paren(this=inner)
+            inner = exp.Paren(this=exp.Mul(this=inner, expression=number(factor)))
+        return Value(inner, "double", wanted.this)
+
+
+def _operand(value: Value, kind: str) -> exp.Expression:
+    """Return an operand of arithmetic, integers as BIGINT; what binds looser stands in parentheses."""
+    if kind == "long" and value.kind in INTEGERS[:3] and value.constant is None:
+        return cast(value.node, "BIGINT")
+    if kind == "double" and value.kind == "float":
+        return cast(value.node, "DOUBLE")
+    return value.node
+
+
+def _folded(operation: type[exp.Expression], left: float, right: float) -> float | None:
+    """Return what two numbers make, as the engine would; None where it is NULL, or too large an integer."""
+    integers = isinstance(left, int) and isinstance(right, int)
+    try:
+        if operation is exp.Add:
+            made = left + right
+        elif operation is exp.Sub:
+            made = left - right
+        elif operation is exp.Mul:
+            made = left * right
+        elif right == 0:
+            return None
+        elif integers:
+            made = abs(int(left)) // abs(int(right)) * (1 if (left < 0) == (right < 0) else -1)
+        else:
+            made = left / right
+    except OverflowError:
+        return None
+    if integers and not -(2**63) <= made < 2**63:
+        return None
+    return made
+
+
+def _fits(value: Value, wanted: str) -> bool:
+    kind = value.kind
+    if kind == "null":
+        return True
+    if wanted == "number":
+        return kind in NUMBERS
+    if wanted == "integer":
+        return kind in INTEGERS
+    if wanted == "text":
+        return kind in ("text", "region")
+    if wanted == "timestamp":
+        return kind == "timestamp" or isinstance(value.constant, str)
+    return kind == wanted
+
+
+_HANDLERS: Final[Mapping[type[exp.Expression], Callable[[Expressions, exp.Expression, Place], Value]]] = {
+    exp.Column: Expressions._column,
+    exp.Literal: Expressions._literal,
+    exp.Null: Expressions._null,
+    exp.Paren: Expressions._paren,
+    exp.Neg: Expressions._neg,
+    exp.Not: Expressions._not,
+    exp.And: Expressions._logical,
+    exp.Or: Expressions._logical,
+    **dict.fromkeys(_ARITHMETIC, Expressions._arithmetic),
+    **dict.fromkeys(_COMPARED, Expressions._comparison),
+    exp.DPipe: Expressions._joined,
+    exp.Between: Expressions._between,
+    exp.In: Expressions._in,
+    exp.Like: Expressions._like,
+    exp.ILike: Expressions._like,
+    exp.Is: Expressions._is,
+    exp.Exists: Expressions._exists,
+    exp.Subquery: Expressions._scalar_query,
+    exp.Cast: Expressions._cast,
+    exp.Anonymous: Expressions._call,
+}

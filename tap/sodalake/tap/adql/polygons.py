@@ -1,0 +1,28 @@
+"""Polygons on the sphere, one at a time, as numbers: longitude, latitude, longitude, … in degrees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from . import sphere
+
+__all__ = ["area", "centroid", "pole"]
+
+
+def pole(values: Sequence[float]) -> tuple[float, float, float] | None:
+    """Return a direction within 90 degrees of all corners, as a unit vector; None where there is none."""
+    poles, there = sphere.poles(sphere.corners(np.asarray([values], dtype=np.float64)))
+    return tuple(poles[0].tolist()) if there[0] else None
+
+
+def area(values: Sequence[float]) -> float:
+    """Return the area of a point, circle or polygon in square degrees."""
+    return float(sphere.areas(np.asarray([values], dtype=np.float64))[0])
+
+
+def centroid(values: Sequence[float]) -> tuple[float, float]:
+    """Return the longitude and latitude of the centre of a point, circle or polygon."""
+    lon, lat = sphere.centroids(np.asarray([values], dtype=np.float64))[0].tolist()
+    return lon, lat

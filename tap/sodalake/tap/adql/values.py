@@ -1,0 +1,58 @@
+"""Expressions that have been understood, and small trees of which they are made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from ..metadata import Column
+
+__all__ = ["Value", "call", "cast", "number", "whole"]
+
+
+@dataclass(slots=True)
+class Value:
+    """An expression in canonical form, and what is known of it.
+
+    Attributes
+    ----------
+    node
+        The tree.
+    kind
+        See `kinds`; ``condition`` for what stands in WHERE.
+    unit
+        VOUnits; empty where it does not follow.
+    column
+        What is known of the column, if it is nothing but one.
+    constant
+        Its value, if it is a literal or computed of literals; geometry: the numbers it is made of.
+    """
+
+    node: exp.Expression
+    kind: str
+    unit: str = ""
+    column: Column | None = None
+    constant: int | float | str | tuple[float, ...] | None = None
+
+
+def call(name: str, *arguments: exp.Expression) -> exp.Anonymous:
+    """Return a function's call."""
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def cast(node: exp.Expression, sql: str) -> exp.Cast:
+    """Return a node converted to one of DuckDB's types (one of `kinds.SQL`)."""
+    return exp.Cast(this=node, to=exp.DataType.build(sql, dialect="duckdb"))
+
+
+def number(value: float) -> exp.Expression:
+    """Return a number as a literal, so that it is read back as the same; finite."""
+    literal = exp.Literal(this=repr(abs(value)), is_string=False)
+    return exp.Neg(this=literal) if value < 0 or (value == 0 and math.copysign(1, value) < 0) else literal
+
+
+def whole(value: int) -> str:
+    """Return the kind of a whole number."""
+    return "int" if -(2**31) <= value < 2**31 else "long" if -(2**63) <= value < 2**63 else "double"
