@@ -4,9 +4,9 @@
 
     parse(text) ──▶ tree ── resolve(tree, published) ──▶ Resolved ── … duckdb_sql(tree) ──▶ SQL
 
-`screening` looks at words, sqlglot parses, `grammar` refuses what is not ADQL; `queries` and `expressions` find what names
-mean, check types, and bring the tree into canonical form (see `tap.resolved`); `writing` writes it for DuckDB, which
-`install` has taught ADQL's functions. `told` says what DuckDB's errors mean.
+`screening` looks at words, sqlglot parses, `grammar` refuses what is not ADQL; `queries` and `expressions` find what
+names mean, check types, and bring the tree into canonical form (see `tap.resolved`); `writing` writes it for DuckDB,
+which `install` has taught ADQL's functions. `told` says what DuckDB's errors mean.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from . import sphere, stcs
 
@@ -32,9 +33,8 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
             function,
             list(takes),
             gives,
-            type="arrow",
-            null_handling="special",
-            side_effects=False,
+            type=PythonUDFType.ARROW,
+            null_handling=FunctionNullHandling.SPECIAL,
         )
 
 
@@ -171,7 +171,7 @@ _WORDS: Final = re.compile(r"\w+")
 
 def _has_words(haystacks: Any, needles: Any) -> pa.Array:
     wanted: dict[str, frozenset[str]] = {}
-    made = []
+    made: list[int | None] = []
     for haystack, needle in zip(_flat(haystacks).to_pylist(), _flat(needles).to_pylist(), strict=True):
         if haystack is None or needle is None:
             made.append(None)

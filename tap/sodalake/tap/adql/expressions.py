@@ -1,7 +1,8 @@
 """Expressions: what names in them mean, of what kind they are, and their canonical form.
 
-Conventions of this service where ADQL leaves a choice: integers are added, subtracted and multiplied as BIGINT; ``/`` of
-two integers is the whole part of their quotient (SQL-92); division by zero, and a function beyond its domain, is NULL.
+Conventions of this service where ADQL leaves a choice: integers are added, subtracted and multiplied as BIGINT; ``/``
+of two integers is the whole part of their quotient (SQL-92); division by zero, and a function beyond its domain, is
+NULL.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .words import AGGREGATES
 
 __all__ = ["Expressions", "Place", "converted"]
 
-_COMPARED: Final[Mapping[type[exp.Expression], type[exp.Expression]]] = {
+_COMPARED: Final[Mapping[type[exp.Expr], type[exp.Expr]]] = {
     exp.EQ: exp.EQ,
     exp.NEQ: exp.NEQ,
     exp.LT: exp.GT,
@@ -76,7 +77,7 @@ class Place:
     outputs: Mapping[str, Value] | None = None
 
 
-def converted(value: Value, kind: str) -> exp.Expression:
+def converted(value: Value, kind: str) -> exp.Expr:
     """Return a value's node, converted to a kind where it is of another."""
     if value.kind == kind or value.kind == "null":
         return value.node
@@ -104,11 +105,11 @@ class Expressions:
         self.text = text
         self._subquery = subquery
 
-    def wrong(self, node: exp.Expression, message: str, advice: str = "") -> AdqlError:
+    def wrong(self, node: exp.Expr, message: str, advice: str = "") -> AdqlError:
         """Return an error about a node of the query."""
         return error_of(self.text, node, message, advice)
 
-    def condition(self, node: exp.Expression, place: Place) -> exp.Expression:
+    def condition(self, node: exp.Expr, place: Place) -> exp.Expr:
         """Resolve what must be a condition."""
         value = self.value(node, place)
         if value.kind != "condition":
@@ -121,14 +122,14 @@ class Expressions:
             )
         return value.node
 
-    def scalar(self, node: exp.Expression, place: Place) -> Value:
+    def scalar(self, node: exp.Expr, place: Place) -> Value:
         """Resolve what must be a value."""
         value = self.value(node, place)
         if value.kind == "condition":
             raise self.wrong(node, "A condition has no value in ADQL.", "Put it in WHERE, or in ON.")
         return value
 
-    def value(self, node: exp.Expression, place: Place) -> Value:
+    def value(self, node: exp.Expr, place: Place) -> Value:
         """Resolve any expression.
 
         Raises
@@ -141,7 +142,7 @@ class Expressions:
             raise self.wrong(node, f"ADQL has no {type(node).__name__.lower()} here.")
         return handler(self, node, place)
 
-    def _column(self, node: exp.Expression, place: Place) -> Value:
+    def _column(self, node: exp.Expr, place: Place) -> Value:
         assert isinstance(node, exp.Column)
         name = node.this
         text, quoted = name.this, bool(name.args.get("quoted"))
@@ -190,13 +191,13 @@ class Expressions:
             )
         raise self._unknown(node, text, quoted, tuple(place.scope.names()), "")
 
-    def _ambiguous(self, node: exp.Expression, name: str, where: list[str]) -> AdqlError:
+    def _ambiguous(self, node: exp.Expr, name: str, where: list[str]) -> AdqlError:
         return self.wrong(
             node, f"{name} may be a column of {' or of '.join(where)}.", f"Write {where[0]}.{name}."
         )
 
     def _unknown(
-        self, node: exp.Expression, name: str, quoted: bool, names: tuple[str, ...], where: str
+        self, node: exp.Expr, name: str, quoted: bool, names: tuple[str, ...], where: str
     ) -> AdqlError:
         same = sorted({one for one in names if one.lower() == name.lower()})
         if quoted and same:
@@ -207,33 +208,33 @@ class Expressions:
                 advice = "A text stands in single quotes."
         return self.wrong(node, f"There is no column {name}{where}.", advice)
 
-    def _literal(self, node: exp.Expression, place: Place) -> Value:
+    def _literal(self, node: exp.Expr, place: Place) -> Value:
         text = node.this
         if node.args.get("is_string"):
             return Value(exp.Literal(this=text, is_string=True), "text", constant=text)
         return self._number(node, int(text) if text.isdigit() and len(text) < 40 else float(text))
 
-    def _number(self, at: exp.Expression, value: float) -> Value:
+    def _number(self, at: exp.Expr, value: float) -> Value:
         if isinstance(value, int) and whole(value) == "double":
             value = float(value)
         if isinstance(value, float) and not math.isfinite(value):
             raise self.wrong(at, "This number is too large.", "Numbers reach to 1.7E308.")
         return Value(number(value), whole(value) if isinstance(value, int) else "double", constant=value)
 
-    def _null(self, node: exp.Expression, place: Place) -> Value:
+    def _null(self, node: exp.Expr, place: Place) -> Value:
         return Value(exp.Null(), "null")
 
-    def _paren(self, node: exp.Expression, place: Place) -> Value:
+    def _paren(self, node: exp.Expr, place: Place) -> Value:
         value = self.value(node.this, place)
         if value.constant is None and isinstance(value.node, exp.Binary | exp.Not | exp.Between | exp.In):
             value.node = exp.Paren(this=value.node)
         return value
 
-    def number(self, node: exp.Expression, place: Place, what: str = "This") -> Value:
+    def number(self, node: exp.Expr, place: Place, what: str = "This") -> Value:
         """Resolve what must be a number; a boolean counts as 0 or 1."""
         return self._as_number(node, self.scalar(node, place), what)
 
-    def _as_number(self, node: exp.Expression, value: Value, what: str) -> Value:
+    def _as_number(self, node: exp.Expr, value: Value, what: str) -> Value:
         if value.kind == "boolean":
             return Value(cast(value.node, "SMALLINT"), "short")
         if value.kind not in NUMBERS and value.kind != "null":
@@ -241,24 +242,24 @@ class Expressions:
             raise self.wrong(node, f"{what} must be a number, and is {described(value.kind)}.", advice)
         return value
 
-    def _chain(self, node: exp.Expression, family: tuple[type[exp.Expression], ...]) -> list[exp.Expression]:
+    def _chain(self, node: exp.Expr, family: tuple[type[exp.Expr], ...]) -> list[exp.Expr]:
         """Return operations that hang on each other's left side, innermost first: such may be thousands."""
         chain = [node]
         while isinstance(chain[-1].this, family):
             chain.append(chain[-1].this)
         return chain[::-1]
 
-    def _logical(self, node: exp.Expression, place: Place) -> Value:
+    def _logical(self, node: exp.Expr, place: Place) -> Value:
         chain = self._chain(node, (exp.And, exp.Or))
         left = self.condition(chain[0].this, place)
         for one in chain:
             left = type(one)(this=left, expression=self.condition(one.expression, place))
         return Value(left, "condition")
 
-    def _not(self, node: exp.Expression, place: Place) -> Value:
+    def _not(self, node: exp.Expr, place: Place) -> Value:
         return Value(exp.Not(this=self.condition(node.this, place)), "condition")
 
-    def _neg(self, node: exp.Expression, place: Place) -> Value:
+    def _neg(self, node: exp.Expr, place: Place) -> Value:
         value = self.number(node.this, place, "What has a sign")
         if isinstance(value.constant, int | float):
             return self._number(node, -value.constant)
@@ -268,14 +269,14 @@ class Expressions:
             inner = exp.Paren(this=inner)
         return Value(exp.Neg(this=inner), kind, value.unit)
 
-    def _arithmetic(self, node: exp.Expression, place: Place) -> Value:
+    def _arithmetic(self, node: exp.Expr, place: Place) -> Value:
         chain = self._chain(node, _ARITHMETIC)
         left = self.number(chain[0].this, place, "What is computed with")
         for one in chain:
             left = self._computed(one, left, self.number(one.expression, place, "What is computed with"))
         return left
 
-    def _computed(self, node: exp.Expression, left: Value, right: Value) -> Value:
+    def _computed(self, node: exp.Expr, left: Value, right: Value) -> Value:
         if isinstance(left.constant, int | float) and isinstance(right.constant, int | float):
             folded = _folded(type(node), left.constant, right.constant)
             if folded is not None:
@@ -295,14 +296,14 @@ class Expressions:
         division = exp.IntDiv if integers else exp.Div
         return Value(exp.Paren(this=division(this=one, expression=other)), kind, unit)
 
-    def _joined(self, node: exp.Expression, place: Place) -> Value:
+    def _joined(self, node: exp.Expr, place: Place) -> Value:
         chain = self._chain(node, (exp.DPipe,))
         left = self._text(chain[0].this, place)
         for one in chain:
             left = exp.DPipe(this=left, expression=self._text(one.expression, place))
         return Value(left, "text")
 
-    def _text(self, node: exp.Expression, place: Place, what: str = "What is joined by ||") -> exp.Expression:
+    def _text(self, node: exp.Expr, place: Place, what: str = "What is joined by ||") -> exp.Expr:
         value = self.scalar(node, place)
         if value.kind not in ("text", "region", "null"):
             raise self.wrong(
@@ -310,15 +311,15 @@ class Expressions:
             )
         return value.node
 
-    def _comparison(self, node: exp.Expression, place: Place) -> Value:
+    def _comparison(self, node: exp.Expr, place: Place) -> Value:
         left, right = self.scalar(node.this, place), self.scalar(node.expression, place)
         self.comparable(node, left, right)
-        made: type[exp.Expression] = type(node)
+        made: type[exp.Expr] = type(node)
         if left.constant is not None and right.constant is None:
             left, right, made = right, left, _COMPARED[made]
         return Value(made(this=left.node, expression=right.node), "condition")
 
-    def comparable(self, node: exp.Expression, *values: Value) -> None:
+    def comparable(self, node: exp.Expr, *values: Value) -> None:
         """Refuse to compare what cannot be compared; make timestamps of texts that stand against timestamps."""
         if any(value.kind == "timestamp" for value in values):
             for value in values:
@@ -347,7 +348,7 @@ class Expressions:
                 raise self.wrong(node, f"{kinds[0].capitalize()} cannot be compared with {kinds[1]}.", advice)
             kind = together
 
-    def _moment(self, node: exp.Expression, text: str) -> exp.Expression:
+    def _moment(self, node: exp.Expr, text: str) -> exp.Expr:
         """Return a timestamp of DALI's form (DALI 1.1, 3.1.2) as a tree."""
         given = text.strip()
         try:
@@ -358,13 +359,13 @@ class Expressions:
             raise self.wrong(node, f"“{text}” is no time.", "Write it as 2026-11-21T12:00:00.") from error
         return cast(exp.Literal(this=moment.isoformat(sep=" "), is_string=True), "TIMESTAMP")
 
-    def _between(self, node: exp.Expression, place: Place) -> Value:
+    def _between(self, node: exp.Expr, place: Place) -> Value:
         values = [self.scalar(node.args[part], place) for part in ("this", "low", "high")]
         self.comparable(node, *values)
         this, low, high = (value.node for value in values)
         return Value(exp.Between(this=this, low=low, high=high), "condition")
 
-    def _in(self, node: exp.Expression, place: Place) -> Value:
+    def _in(self, node: exp.Expr, place: Place) -> Value:
         value = self.scalar(node.this, place)
         query = node.args.get("query")
         if query is not None:
@@ -379,17 +380,18 @@ class Expressions:
         self.comparable(node, value, *listed)
         return Value(exp.In(this=value.node, expressions=[one.node for one in listed]), "condition")
 
-    def _like(self, node: exp.Expression, place: Place) -> Value:
+    def _like(self, node: exp.Expr, place: Place) -> Value:
         made = type(node)(
             this=self._text(node.this, place, "What LIKE looks at"),
             expression=self._text(node.expression, place, "A pattern"),
         )
         return Value(exp.Not(this=made) if node.args.get("negate") else made, "condition")
 
-    def _is(self, node: exp.Expression, place: Place) -> Value:
+    def _is(self, node: exp.Expr, place: Place) -> Value:
         return Value(exp.Is(this=self.scalar(node.this, place).node, expression=exp.Null()), "condition")
 
-    def _exists(self, node: exp.Expression, place: Place) -> Value:
+    def _exists(self, node: exp.Expr, place: Place) -> Value:
+        assert isinstance(node.this, exp.Query)
         tree, _ = self._subquery(node.this, place.scope)
         while isinstance(tree, exp.Subquery) and not any(
             tree.args.get(part) for part in ("order", "limit", "offset")
@@ -397,7 +399,8 @@ class Expressions:
             tree = tree.this
         return Value(exp.Exists(this=tree), "condition")
 
-    def _scalar_query(self, node: exp.Expression, place: Place) -> Value:
+    def _scalar_query(self, node: exp.Expr, place: Place) -> Value:
+        assert isinstance(node, exp.Query)
         tree, outputs = self._subquery(node, place.scope)
         if len(outputs) != 1:
             raise self.wrong(
@@ -405,7 +408,7 @@ class Expressions:
             )
         return Value(tree, outputs[0].kind, outputs[0].unit)
 
-    def _cast(self, node: exp.Expression, place: Place) -> Value:
+    def _cast(self, node: exp.Expr, place: Place) -> Value:
         target = node.args["to"]
         word = str(target.args.get("kind") or "").upper() or target.this.value.upper()
         kind = _STORED.get(word)
@@ -413,7 +416,8 @@ class Expressions:
             raise self.wrong(
                 node,
                 f"ADQL does not cast to {word}.",
-                "It casts to INTEGER, SMALLINT, BIGINT, REAL, DOUBLE PRECISION, CHAR, VARCHAR, TIMESTAMP, POINT, CIRCLE, POLYGON.",
+                "It casts to INTEGER, SMALLINT, BIGINT, REAL, DOUBLE PRECISION, CHAR, VARCHAR, TIMESTAMP, POINT, "
+                "CIRCLE, POLYGON.",
             )
         value = self.scalar(node.this, place)
         if kind in GEOMETRY:
@@ -441,7 +445,7 @@ class Expressions:
         unit = value.unit if value.kind in NUMBERS else ""
         return Value(cast(value.node, SQL[kind]), kind, unit)
 
-    def _call(self, node: exp.Expression, place: Place) -> Value:
+    def _call(self, node: exp.Expr, place: Place) -> Value:
         assert isinstance(node, exp.Anonymous)
         name = node.this.removeprefix(CALL)
         function = NAMES[name]
@@ -586,7 +590,7 @@ class Expressions:
         return Value(inner, "double", wanted.this)
 
 
-def _operand(value: Value, kind: str) -> exp.Expression:
+def _operand(value: Value, kind: str) -> exp.Expr:
     """Return an operand of arithmetic, integers as BIGINT; what binds looser stands in parentheses."""
     if kind == "long" and value.kind in INTEGERS[:3] and value.constant is None:
         return cast(value.node, "BIGINT")
@@ -595,7 +599,7 @@ def _operand(value: Value, kind: str) -> exp.Expression:
     return value.node
 
 
-def _folded(operation: type[exp.Expression], left: float, right: float) -> float | None:
+def _folded(operation: type[exp.Expr], left: float, right: float) -> float | None:
     """Return what two numbers make, as the engine would; None where it is NULL, or too large an integer."""
     integers = isinstance(left, int) and isinstance(right, int)
     try:
@@ -633,7 +637,7 @@ def _fits(value: Value, wanted: str) -> bool:
     return kind == wanted
 
 
-_HANDLERS: Final[Mapping[type[exp.Expression], Callable[[Expressions, exp.Expression, Place], Value]]] = {
+_HANDLERS: Final[Mapping[type[exp.Expr], Callable[[Expressions, exp.Expr, Place], Value]]] = {
     exp.Column: Expressions._column,
     exp.Literal: Expressions._literal,
     exp.Null: Expressions._null,

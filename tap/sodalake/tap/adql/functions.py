@@ -1,7 +1,6 @@
 """Functions: their names, what they take, what they give, and how they are declared (ADQL 2.1, 2.3 and 4; UDFs).
 
-A signature is a tuple of what its arguments must be: a kind, or one of ``number``, ``integer``, ``shape`` (POINT, CIRCLE,
-POLYGON or a region). What cannot be told by signatures (aggregates, geometry, CAST, COALESCE, IN_UNIT) has modules of
+A signature says what arguments must be: a kind, or ``number``, or ``integer``. What cannot be told by signatures (aggregates, geometry, CAST, COALESCE, IN_UNIT) has modules of
 its own; such functions are listed here with the numbers of arguments that they take.
 """
 
@@ -71,7 +70,21 @@ _POINT_OF_DOUBLES: Final = _of("point", *(_N,) * 6), _of("point", *(_N,) * 8)
 _CHECKED: Final = (
     *(
         _function(name, _of("double", _N))
-        for name in ["ACOS", "ASIN", "ATAN", "COS", "COT", "DEGREES", "EXP", "LOG", "LOG10", "RADIANS", "SIN", "SQRT", "TAN"]
+        for name in [
+            "ACOS",
+            "ASIN",
+            "ATAN",
+            "COS",
+            "COT",
+            "DEGREES",
+            "EXP",
+            "LOG",
+            "LOG10",
+            "RADIANS",
+            "SIN",
+            "SQRT",
+            "TAN",
+        ]
     ),
     *(_function(name, _of("double", _N), keeps=True) for name in ("CEILING", "FLOOR")),
     *(
@@ -125,10 +138,12 @@ _APART: Final = (
 NAMES: Final[Mapping[str, Function]] = {function.name: function for function in (*_CHECKED, *_APART)}
 """Every function there is, CAST excepted (it has a syntax of its own), by its name in upper case."""
 
+_GEOMETRY: Final = """
+    AREA BOX CENTROID CIRCLE CONTAINS COORD1 COORD2 COORDSYS DISTANCE INTERSECTS POINT POLYGON REGION
+"""
+
 FEATURES: Final[Mapping[str, tuple[str, ...]]] = {
-    "ivo://ivoa.net/std/tapregext#features-adqlgeo": tuple(
-        ["AREA", "BOX", "CENTROID", "CIRCLE", "CONTAINS", "COORD1", "COORD2", "COORDSYS", "DISTANCE", "INTERSECTS", "POINT", "POLYGON", "REGION"]
-    ),
+    "ivo://ivoa.net/std/tapregext#features-adqlgeo": tuple(_GEOMETRY.split()),
     "ivo://ivoa.net/std/tapregext#features-adql-string": ("LOWER", "UPPER", "ILIKE"),
     "ivo://ivoa.net/std/tapregext#features-adql-common-table": ("WITH",),
     "ivo://ivoa.net/std/tapregext#features-adql-sets": ("UNION", "EXCEPT", "INTERSECT"),
@@ -176,16 +191,17 @@ FUNCTIONS: Final = (
         "The modified Julian date (JD - 2400000.5) of a timestamp, of its own scale.",
     ),
     UserFunction(
-        "ivo_histogram(val DOUBLE PRECISION, lower DOUBLE PRECISION, upper DOUBLE PRECISION, nbins INTEGER) -> BIGINT[]",
-        "An aggregate: how many values are below lower, in each of nbins equal bins, and at or above upper. The last "
-        "three arguments must be literals.",
+        "ivo_histogram(val DOUBLE PRECISION, lower DOUBLE PRECISION, upper DOUBLE PRECISION, nbins INTEGER) "
+        "-> BIGINT[]",
+        "An aggregate: how many values are below lower, in each of nbins equal bins, and at or above upper. "
+        "The last three arguments must be literals.",
     ),
     UserFunction(
         "ivo_epoch_prop_pos(ra DOUBLE PRECISION, dec DOUBLE PRECISION, parallax DOUBLE PRECISION, "
         "pmra DOUBLE PRECISION, pmdec DOUBLE PRECISION, radial_velocity DOUBLE PRECISION, "
         "ref_epoch DOUBLE PRECISION, out_epoch DOUBLE PRECISION) -> POINT",
-        "Where a star is at another epoch (Julian years), by the standard model of stellar motion: degrees, mas, mas/yr "
-        "(pmra with cos dec), km/s. A parallax or velocity of NULL counts as 0.",
+        "Where a star is at another epoch (Julian years), by the standard model of stellar motion: degrees, mas, "
+        "mas/yr (pmra with cos dec), km/s. A parallax or velocity of NULL counts as 0.",
     ),
     UserFunction(
         "ivo_epoch_prop_pos(ra DOUBLE PRECISION, dec DOUBLE PRECISION, pmra DOUBLE PRECISION, pmdec DOUBLE PRECISION, "
@@ -203,7 +219,8 @@ FUNCTIONS: Final = (
     ),
     UserFunction(
         "ivo_geom_transform(from_sys VARCHAR, to_sys VARCHAR, geo POINT) -> POINT",
-        "A POINT, CIRCLE or POLYGON in another system: ICRS, FK5, FK4, GALACTIC, SUPERGALACTIC or ECLIPTIC, as literals.",
+        "A POINT, CIRCLE or POLYGON in another system: ICRS, FK5, FK4, GALACTIC, SUPERGALACTIC or ECLIPTIC, "
+        "as literals.",
     ),
     UserFunction(
         "ivo_hms_to_degrees(hms VARCHAR) -> DOUBLE PRECISION", "Hours, minutes, seconds as degrees."

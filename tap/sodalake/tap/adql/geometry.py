@@ -5,6 +5,7 @@ What is written out is evaluated here, once: longitudes are reduced, latitudes a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
@@ -35,7 +36,7 @@ def resolved(expressions: Expressions, node: exp.Anonymous, name: str, place: Pl
     return _MADE[name](expressions, node, place)
 
 
-def from_text(expressions: Expressions, node: exp.Expression, kind: str, value: Value) -> Value:
+def from_text(expressions: Expressions, node: exp.Expr, kind: str, value: Value) -> Value:
     """Resolve CAST to a geometry (ADQL 2.1, 4.7.5), from DALI's text."""
     if value.kind == kind:
         return value
@@ -118,7 +119,7 @@ def _opened(value: Value) -> list[Value]:
     return [Value(call(f"COORD{axis}", value.node.copy()), "double") for axis in (1, 2)]
 
 
-def _is(node: exp.Expression, name: str) -> bool:
+def _is(node: exp.Expr, name: str) -> bool:
     return isinstance(node, exp.Anonymous) and node.this == name
 
 
@@ -178,7 +179,7 @@ def _box(expressions: Expressions, node: exp.Anonymous, place: Place) -> Value:
     return Value(call("POLYGON", *corners), "polygon")
 
 
-def _shape(expressions: Expressions, node: exp.Expression, place: Place, name: str) -> Value:
+def _shape(expressions: Expressions, node: exp.Expr, place: Place, name: str) -> Value:
     """Resolve what must be a geometry; a region that is text becomes one."""
     value = expressions.scalar(node, place)
     if value.kind == "region":
@@ -192,7 +193,7 @@ def _shape(expressions: Expressions, node: exp.Expression, place: Place, name: s
     return value
 
 
-def _position(expressions: Expressions, node: exp.Expression, place: Place, name: str) -> Value:
+def _position(expressions: Expressions, node: exp.Expr, place: Place, name: str) -> Value:
     """Resolve what must be a point."""
     value = expressions.scalar(node, place)
     if value.kind not in ("point", "null"):
@@ -229,7 +230,7 @@ def _area(expressions: Expressions, node: exp.Anonymous, place: Place) -> Value:
     return Value(call("AREA", value.node), "double", "deg**2")
 
 
-def _coordinate(axis: int) -> object:
+def _coordinate(axis: int) -> Callable[[Expressions, exp.Anonymous, Place], Value]:
     def made(expressions: Expressions, node: exp.Anonymous, place: Place) -> Value:
         value = _position(expressions, node.expressions[0], place, f"COORD{axis}")
         if isinstance(value.constant, tuple) or _is(value.node, "POINT"):
@@ -297,7 +298,7 @@ def _region(expressions: Expressions, node: exp.Anonymous, place: Place) -> Valu
     return _literal(kind, values)
 
 
-_MADE: Final = {
+_MADE: Final[Mapping[str, Callable[[Expressions, exp.Anonymous, Place], Value]]] = {
     "AREA": _area,
     "BOX": _box,
     "CENTROID": _centroid,

@@ -17,13 +17,12 @@ from .words import AGGREGATES, RESERVED
 
 __all__ = ["checked"]
 
+_SELECT: Final = "expressions from_ joins where group having order limit offset distinct with_"
 _BINARY: Final = frozenset(["this", "expression"])
 _SET: Final = frozenset(["this", "expression", "distinct", "order", "offset", "with_"])
 
-_PARTS: Final[Mapping[type[exp.Expression], frozenset[str]]] = {
-    exp.Select: frozenset(
-        ["expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset", "distinct", "with_"]
-    ),
+_PARTS: Final[Mapping[type[exp.Expr], frozenset[str]]] = {
+    exp.Select: frozenset(_SELECT.split()),
     exp.Union: _SET,
     exp.Except: _SET,
     exp.Intersect: _SET,
@@ -73,7 +72,7 @@ _CALLED: Final[Mapping[str, str]] = {
 }
 
 
-def checked(text: str, tree: exp.Expression | None) -> exp.Query:
+def checked(text: str, tree: exp.Expr | None) -> exp.Query:
     """Return a tree that is ADQL from root to leaf.
 
     Raises
@@ -104,7 +103,7 @@ def checked(text: str, tree: exp.Expression | None) -> exp.Query:
     return tree
 
 
-def _select(text: str, node: exp.Expression) -> None:
+def _select(text: str, node: exp.Expr) -> None:
     if not node.expressions:
         raise error_of(text, node, "This SELECT asks for no columns.", "Name some, or write *.")
     if not node.args.get("from_"):
@@ -118,7 +117,7 @@ def _select(text: str, node: exp.Expression) -> None:
         _count(text, node, part, word)
 
 
-def _count(text: str, node: exp.Expression, part: str, word: str) -> None:
+def _count(text: str, node: exp.Expr, part: str, word: str) -> None:
     given = node.args.get(part)
     if given is None:
         return
@@ -134,7 +133,7 @@ def _count(text: str, node: exp.Expression, part: str, word: str) -> None:
         )
 
 
-def _operation(text: str, node: exp.Expression) -> None:
+def _operation(text: str, node: exp.Expr) -> None:
     _count(text, node, "offset", "OFFSET")
     for side in (node.this, node.expression):
         if isinstance(side, exp.Select) and (side.args.get("order") or side.args.get("offset")):
@@ -152,7 +151,7 @@ def _operation(text: str, node: exp.Expression) -> None:
             )
 
 
-def _subquery(text: str, node: exp.Expression) -> None:
+def _subquery(text: str, node: exp.Expr) -> None:
     inner = node.this
     if isinstance(inner, exp.Table):
         if node.args.get("alias"):
@@ -166,7 +165,7 @@ def _subquery(text: str, node: exp.Expression) -> None:
     _count(text, node, "offset", "OFFSET")
 
 
-def _joined(node: exp.Expression) -> bool:
+def _joined(node: exp.Expr) -> bool:
     """Say whether parentheses within parentheses hold tables rather than a query."""
     while isinstance(node, exp.Subquery):
         if node.args.get("alias") or node.args.get("joins"):
@@ -175,12 +174,12 @@ def _joined(node: exp.Expression) -> bool:
     return isinstance(node, exp.Table)
 
 
-def _with(text: str, node: exp.Expression) -> None:
+def _with(text: str, node: exp.Expr) -> None:
     if node.parent is None or node.parent.parent is not None:
         raise error_of(text, node, "WITH stands before the whole query only.", "Move it to the beginning.")
 
 
-def _join(text: str, node: exp.Expression) -> None:
+def _join(text: str, node: exp.Expr) -> None:
     method, side, kind = (str(node.args.get(part) or "").upper() for part in ("method", "side", "kind"))
     if (
         method not in ("", "NATURAL")
@@ -199,11 +198,11 @@ def _join(text: str, node: exp.Expression) -> None:
         raise error_of(text, node, "An OUTER JOIN is LEFT, RIGHT or FULL.", "Write LEFT OUTER JOIN.")
 
 
-def _star(text: str, node: exp.Expression) -> None:
+def _star(text: str, node: exp.Expr) -> None:
     holder = node.parent
+    counted = False
     if isinstance(holder, exp.Column):
         holder, key = holder.parent, holder.arg_key
-        counted = False
     else:
         key = node.arg_key
         counted = (
@@ -215,7 +214,7 @@ def _star(text: str, node: exp.Expression) -> None:
         raise error_of(text, node.parent, "A * cannot stand here.", "It stands in SELECT * and in COUNT(*).")
 
 
-def _distinct(text: str, node: exp.Expression) -> None:
+def _distinct(text: str, node: exp.Expr) -> None:
     holder = node.parent
     if isinstance(holder, exp.Select):
         if node.expressions:
@@ -233,7 +232,7 @@ def _distinct(text: str, node: exp.Expression) -> None:
         )
 
 
-def _call(text: str, node: exp.Expression) -> None:
+def _call(text: str, node: exp.Expr) -> None:
     name = node.this
     if not isinstance(name, str) or not name.startswith(CALL):
         raise error_of(
@@ -260,34 +259,34 @@ def _call(text: str, node: exp.Expression) -> None:
         raise error_of(text, node, f"{function.name} is no table.", "Name a table.")
 
 
-def _name(text: str, node: exp.Expression) -> None:
+def _name(text: str, node: exp.Expr) -> None:
     if not node.args.get("quoted") and node.this.upper() in RESERVED:
         raise error_of(
             text, node, f"{node.this.upper()} is a reserved word of ADQL.", f'As a name, write "{node.this}".'
         )
 
 
-def _is(text: str, node: exp.Expression) -> None:
+def _is(text: str, node: exp.Expr) -> None:
     if not isinstance(node.expression, exp.Null):
         raise error_of(text, node, "Behind IS stands NULL or NOT NULL.", "Compare values by =.")
 
 
-def _in(text: str, node: exp.Expression) -> None:
+def _in(text: str, node: exp.Expr) -> None:
     if not node.args.get("query") and not node.expressions:
         raise error_of(text, node, "IN takes a list or a query, in parentheses.", "Write IN (1, 2, 3).")
 
 
-def _ordered(text: str, node: exp.Expression) -> None:
+def _ordered(text: str, node: exp.Expr) -> None:
     if isinstance(node.this, exp.Literal) and (node.this.is_string or not node.this.this.isdigit()):
         raise error_of(text, node, "Rows are ordered by columns.", "Name one, or write the number of one.")
 
 
-def _table(text: str, node: exp.Expression) -> None:
+def _table(text: str, node: exp.Expr) -> None:
     if not isinstance(node.this, exp.Identifier):
         raise error_of(text, node, "Here stands no table.", "Name a table.")
 
 
-def _column(text: str, node: exp.Expression) -> None:
+def _column(text: str, node: exp.Expr) -> None:
     if not isinstance(node.this, exp.Identifier | exp.Star):
         raise error_of(text, node, "Here stands no column.", "Name a column.")
 

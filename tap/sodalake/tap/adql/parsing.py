@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from ..errors import AdqlError
 from .dialect import ADQL

@@ -18,7 +18,7 @@ def error_at(text: str, offset: int, message: str, advice: str = "") -> AdqlErro
     return AdqlError(message, advice, before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
-def error_of(text: str, node: exp.Expression | None, message: str, advice: str = "") -> AdqlError:
+def error_of(text: str, node: exp.Expr | None, message: str, advice: str = "") -> AdqlError:
     """Return an error about a node: where its first word is, or the first word of what it is in."""
     offset = 0
     while node is not None:

@@ -78,7 +78,7 @@ class _Resolver:
         self.aliases: set[str] = set()
         self.withs: dict[str, tuple[str, bool, str, Shape]] = {}
 
-    def wrong(self, node: exp.Expression, message: str, advice: str = "") -> AdqlError:
+    def wrong(self, node: exp.Expr, message: str, advice: str = "") -> AdqlError:
         """Return an error about a node of the query."""
         return error_of(self.text, node, message, advice)
 
@@ -100,7 +100,7 @@ class _Resolver:
         )
         return Resolved(self.text, made, sources, tuple(output.column for output in outputs))
 
-    def _cte(self, node: exp.Expression) -> exp.CTE:
+    def _cte(self, node: exp.Expr) -> exp.CTE:
         identifier = node.args["alias"].this
         name, quoted = identifier.this, bool(identifier.args.get("quoted"))
         if any(known[0] == name or known[0].lower() == name.lower() for known in self.withs.values()):
@@ -141,7 +141,7 @@ class _Resolver:
         return made, outputs
 
     def _operation(self, node: exp.SetOperation, outer: Scope | None) -> tuple[exp.Query, list[_Output]]:
-        chain: list[exp.Expression] = [node]
+        chain: list[exp.Expr] = [node]
         while isinstance(chain[-1].this, exp.SetOperation):
             chain.append(chain[-1].this)
         chain.reverse()
@@ -154,7 +154,7 @@ class _Resolver:
 
     def _united(
         self,
-        node: exp.Expression,
+        node: exp.Expr,
         left: exp.Query,
         outputs: list[_Output],
         right: exp.Query,
@@ -183,17 +183,17 @@ class _Resolver:
                 one.value = Value(one.value.node, kind, one.value.unit)
             if kind != other.value.kind:
                 _widen(right, at, other.value.kind, kind)
-        sides = [
+        sides: list[exp.Query] = [
             exp.Subquery(this=side)
             if not isinstance(side, exp.Subquery) and (isinstance(side, exp.SetOperation) or _limited(side))
             else side
             for side in (left, right)
         ]
-        return type(node)(
-            this=sides[0], expression=sides[1], distinct=bool(node.args.get("distinct"))
-        ), outputs
+        made = type(node)(this=sides[0], expression=sides[1], distinct=bool(node.args.get("distinct")))
+        assert isinstance(made, exp.Query)
+        return made, outputs
 
-    def _order_of_outputs(self, node: exp.Expression, made: exp.Query, outputs: list[_Output]) -> None:
+    def _order_of_outputs(self, node: exp.Expr, made: exp.Query, outputs: list[_Output]) -> None:
         """Order what is not one SELECT: only its outputs can be named."""
         order = node.args.get("order")
         if order is not None:
@@ -220,7 +220,7 @@ class _Resolver:
                 "offset", exp.Offset(expression=exp.Literal(this=offset.expression.this, is_string=False))
             )
 
-    def _ordinal(self, node: exp.Expression, most: int) -> int | None:
+    def _ordinal(self, node: exp.Expr, most: int) -> int | None:
         if not isinstance(node, exp.Literal) or node.is_string or not node.this.isdigit():
             return None
         at = int(node.this)
@@ -228,7 +228,7 @@ class _Resolver:
             raise self.wrong(node, f"There is no column {at}.", f"The query has {most}.")
         return at - 1
 
-    def _orderable(self, node: exp.Expression, kind: str) -> None:
+    def _orderable(self, node: exp.Expr, kind: str) -> None:
         if kind in ARRAYS or kind in GEOMETRY - {"region"}:
             raise self.wrong(
                 node, f"Rows cannot be ordered by {described(kind)}.", "Order by COORD1(…), or by AREA(…)."
@@ -289,7 +289,7 @@ class _Resolver:
             elif isinstance(one, exp.Column) and isinstance(one.this, exp.Star):
                 made.extend(_output(value, None, names) for value in self._star_of(one, scope))
             else:
-                alias = one.args["alias"].this if isinstance(one, exp.Alias) else None
+                alias = one.args["alias"] if isinstance(one, exp.Alias) else None
                 inner = one.this if isinstance(one, exp.Alias) else one
                 value = self.expressions.scalar(inner, place)
                 made.append(_output(value, alias, names, inner))
@@ -310,7 +310,7 @@ class _Resolver:
             raise self.wrong(table, f"Several tables are called {table.this}.", "Give each an alias.")
         return (relations[0].value(at) for at in range(len(relations[0].shape.names)))
 
-    def _grouping(self, node: exp.Select, scope: Scope, outputs: list[_Output]) -> list[exp.Expression]:
+    def _grouping(self, node: exp.Select, scope: Scope, outputs: list[_Output]) -> list[exp.Expr]:
         group = node.args.get("group")
         if group is None:
             return []
@@ -331,12 +331,12 @@ class _Resolver:
             terms.append(value.node.copy())
         return terms
 
-    def _ordering(self, node: exp.Select, scope: Scope, outputs: list[_Output]) -> list[exp.Expression]:
+    def _ordering(self, node: exp.Select, scope: Scope, outputs: list[_Output]) -> list[exp.Expr]:
         order = node.args.get("order")
         if order is None:
             return []
         names = shape_of([output.name for output in outputs], [], [], [])
-        terms = []
+        terms: list[exp.Expr] = []
         for term in order.expressions:
             of = term.this
             at = self._ordinal(of, len(outputs))
@@ -372,11 +372,11 @@ class _Resolver:
         scope: Scope,
         made: exp.Select,
         outputs: list[_Output],
-        terms: list[exp.Expression],
+        terms: list[exp.Expr],
     ) -> None:
         """Refuse columns that have no one value in a group."""
         having, order = made.args.get("having"), made.args.get("order")
-        parts: list[tuple[exp.Expression, exp.Expression]] = [
+        parts: list[tuple[exp.Expr, exp.Expr]] = [
             (one, output.value.node) for one, output in zip(_spread(node, outputs), outputs, strict=True)
         ]
         if having is not None:
@@ -396,12 +396,10 @@ class _Resolver:
                     message = f"{name} stands beside an aggregate, and nothing is grouped."
                 raise self.wrong(origin, message, f"Add GROUP BY {name}, or write MIN({name}).")
 
-    def _from(
-        self, node: exp.Select, outer: Scope | None
-    ) -> tuple[exp.Expression, list[exp.Expression], Scope]:
+    def _from(self, node: exp.Select, outer: Scope | None) -> tuple[exp.Expr, list[exp.Expr], Scope]:
         """Resolve FROM: the first table, the joins, and what is seen."""
         first, scope = self._item(node.args["from_"].this, outer)
-        groups: list[list[exp.Expression]] = []
+        groups: list[list[exp.Expr]] = []
         for join in node.args.get("joins") or []:
             if not any(join.args.get(part) for part in ("method", "side", "kind", "on", "using")):
                 groups.append([join])
@@ -409,7 +407,7 @@ class _Resolver:
                 groups[-1].append(join)
             else:
                 groups.append([join])
-        joins: list[exp.Expression] = []
+        joins: list[exp.Expr] = []
         for group in groups:
             comma = not any(group[0].args.get(part) for part in ("method", "side", "kind", "on", "using"))
             if not comma:
@@ -425,8 +423,8 @@ class _Resolver:
             scope = self._beside(node, scope, beside)
         return first, joins, scope
 
-    def _joins(self, scope: Scope, joins: Sequence[exp.Expression]) -> tuple[Scope, list[exp.Expression]]:
-        made = []
+    def _joins(self, scope: Scope, joins: Sequence[exp.Expr]) -> tuple[Scope, list[exp.Expr]]:
+        made: list[exp.Expr] = []
         for join in joins:
             table, other = self._item(join.this, scope.outer)
             both = self._beside(join, scope, other)
@@ -439,7 +437,7 @@ class _Resolver:
             scope = both
         return scope, made
 
-    def _beside(self, node: exp.Expression, one: Scope, other: Scope) -> Scope:
+    def _beside(self, node: exp.Expr, one: Scope, other: Scope) -> Scope:
         names = [
             (relation.schema.lower(), relation.name if relation.quoted else relation.name.lower())
             for relation in one.relations
@@ -455,8 +453,8 @@ class _Resolver:
         return one.beside(other)
 
     def _merged(
-        self, join: exp.Expression, side: str, one: Scope, other: Scope, both: Scope
-    ) -> tuple[exp.Expression, Scope]:
+        self, join: exp.Expr, side: str, one: Scope, other: Scope, both: Scope
+    ) -> tuple[exp.Expr, Scope]:
         """Make ON of USING or NATURAL."""
         using = join.args.get("using")
         if using:
@@ -471,7 +469,7 @@ class _Resolver:
             ]
             if not wanted:
                 raise self.wrong(join, "These tables have no column in common.", "Write JOIN … ON …")
-        condition: exp.Expression | None = None
+        condition: exp.Expr | None = None
         merged = []
         for name, quoted, node in wanted:
             sides = []
@@ -513,7 +511,7 @@ class _Resolver:
         assert condition is not None
         return condition, Scope(both.relations, [*merged, *kept], both.outer)
 
-    def _item(self, node: exp.Expression, outer: Scope | None) -> tuple[exp.Expression, Scope]:
+    def _item(self, node: exp.Expr, outer: Scope | None) -> tuple[exp.Expr, Scope]:
         """Resolve a table, a subquery, or joined tables in parentheses."""
         if isinstance(node, exp.Table):
             table, relation = self._table(node)
@@ -544,7 +542,7 @@ class _Resolver:
             Scope([relation], [], outer),
         )
 
-    def _table(self, node: exp.Table) -> tuple[exp.Expression, Relation]:
+    def _table(self, node: exp.Table) -> tuple[exp.Expr, Relation]:
         identifier, schema = node.this, node.args.get("db")
         alias = node.args.get("alias")
         name, quoted = identifier.this, bool(identifier.args.get("quoted"))
@@ -587,7 +585,7 @@ class _Resolver:
         return made, relation
 
     def _no_table(
-        self, node: exp.Expression, name: str, quoted: bool, schema: str, found: list[Table]
+        self, node: exp.Expr, name: str, quoted: bool, schema: str, found: list[Table]
     ) -> AdqlError:
         written = f"{schema}.{name}" if schema else name
         if len(found) > 1:
@@ -608,7 +606,7 @@ class _Resolver:
         return self.wrong(node, f"There is no table {written}.", advice)
 
 
-def _nested(table: exp.Expression, joins: list[exp.Expression]) -> exp.Expression:
+def _nested(table: exp.Expr, joins: list[exp.Expr]) -> exp.Expr:
     """Return joined tables in parentheses."""
     if isinstance(table, exp.Table):
         table.set("joins", joins)
@@ -638,17 +636,17 @@ def _shape(outputs: list[_Output]) -> Shape:
     )
 
 
-def _limited(node: exp.Expression) -> bool:
+def _limited(node: exp.Expr) -> bool:
     return any(node.args.get(part) for part in ("limit", "offset", "order"))
 
 
-def _ordered(key: exp.Expression, term: exp.Expression) -> exp.Ordered:
+def _ordered(key: exp.Expr, term: exp.Expr) -> exp.Ordered:
     return exp.Ordered(this=key, desc=bool(term.args.get("desc")), nulls_first=False)
 
 
 def _widen(tree: exp.Query, at: int, given: str, kind: str) -> None:
     """Convert an output of each SELECT that a set operation is made of."""
-    pending: list[exp.Expression] = [tree]
+    pending: list[exp.Expr] = [tree]
     while pending:
         one = pending.pop()
         if isinstance(one, exp.Select):
@@ -665,7 +663,7 @@ def _widen(tree: exp.Query, at: int, given: str, kind: str) -> None:
 
 
 def _output(
-    value: Value, alias: exp.Identifier | None, names: set[str], origin: exp.Expression | None = None
+    value: Value, alias: exp.Identifier | None, names: set[str], origin: exp.Expr | None = None
 ) -> _Output:
     """Return an output: its name unique (without regard to case: FITS and DuckDB have none), its metadata."""
     column = value.column
@@ -698,14 +696,14 @@ def _free(first: str, base: str, names: set[str], count: int = 1) -> str:
     return name
 
 
-def _spread(node: exp.Select, outputs: list[_Output]) -> list[exp.Expression]:
+def _spread(node: exp.Select, outputs: list[_Output]) -> list[exp.Expr]:
     """Return for each output the node of the query that it comes from; a star's is the query."""
     if len(node.expressions) == len(outputs):
         return node.expressions
     return [node] * len(outputs)
 
 
-def _aggregated(tree: exp.Expression) -> bool:
+def _aggregated(tree: exp.Expr) -> bool:
     """Say whether an expression holds an aggregate of its own (not one of a subquery in it)."""
     pending = [tree]
     while pending:
@@ -717,7 +715,7 @@ def _aggregated(tree: exp.Expression) -> bool:
     return False
 
 
-def _stray(tree: exp.Expression, terms: list[exp.Expression], own: set[str]) -> exp.Expression | None:
+def _stray(tree: exp.Expr, terms: list[exp.Expr], own: set[str]) -> exp.Expr | None:
     """Return a column of these relations that is neither in an aggregate nor part of what is grouped by."""
     pending = [tree]
     while pending:

@@ -1,6 +1,7 @@
 """Names: what tables and columns a part of a query sees, by ADQL's rules of case (2.1.2).
 
-A regular identifier means whatever is written so without regard to case; a delimited one only what is written exactly so.
+A regular identifier means whatever is written so, without regard to case; a delimited one only what is written exactly
+so.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from ..errors import AdqlError
 from .dialect import ADQL

@@ -1,7 +1,7 @@
 """Points, circles and polygons on the sphere, many at once, in numpy.
 
-Shapes come as rows of numbers in degrees: 2 are a point, 3 a circle, 2n a polygon of n corners. Edges are great circles;
-what is on a boundary is inside. A polygon must fit into half the sky; which of its two sides is meant is then clear,
+Shapes come as rows of numbers in degrees: 2 are a point, 3 a circle, 2n a polygon of n corners. Edges are great
+circles; what is on a boundary is inside. A polygon must fit into half the sky; which of its two sides is meant is then clear,
 whichever way its corners go round.
 
 Differences of unit vectors are taken before they are multiplied: so a polygon of an arcsecond is as exact as one of ten
@@ -48,13 +48,14 @@ def corners(polygons: Floats) -> Floats:
 
 def separation(one: Floats, other: Floats) -> Floats:
     """Return angles between unit vectors in radians: exact for small ones, and near 180 degrees."""
-    return 2 * np.arctan2(np.linalg.norm(one - other, axis=-1), np.linalg.norm(one + other, axis=-1))
+    made: Floats = 2 * np.arctan2(np.linalg.norm(one - other, axis=-1), np.linalg.norm(one + other, axis=-1))
+    return made
 
 
 def valid(shapes: Floats) -> Flags:
     """Say which shapes (N, k) are any: finite, latitudes and radii in range, polygons within half the sky."""
     count = shapes.shape[1]
-    good = np.isfinite(shapes).all(axis=1)
+    good: Flags = np.asarray(np.isfinite(shapes).all(axis=1))
     with np.errstate(invalid="ignore"):
         if count == 3:
             return good & (np.abs(shapes[:, 1]) <= 90) & (shapes[:, 2] >= 0) & (shapes[:, 2] <= 180)
@@ -86,7 +87,8 @@ def poles(polygons: Floats) -> tuple[Floats, Flags]:
 
 
 def _all_before(directions: Floats, polygons: Floats) -> Flags:
-    return (np.einsum("nk,nmk->nm", directions, polygons) > _NEAR).all(axis=1)
+    made: Flags = (np.einsum("nk,nmk->nm", directions, polygons) > _NEAR).all(axis=1)
+    return made
 
 
 def _normalised(vectors: Floats) -> Floats:
@@ -101,7 +103,8 @@ def _edges(polygons: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _dot(one: Floats, other: Floats) -> Floats:
-    return np.einsum("...k,...k->...", one, other)
+    made: Floats = np.einsum("...k,...k->...", one, other)
+    return made
 
 
 def _on_edges(points: Floats, polygons: Floats) -> Floats:
@@ -126,7 +129,8 @@ def _inside(points: Floats, polygons: Floats) -> Flags:
     along = _dot(first, second) - _dot(point, first) * _dot(point, second)
     turns = np.abs(np.arctan2(across, along).sum(axis=2)) > np.pi
     before = np.einsum("npk,nk->np", points, poles(polygons)[0]) > 0
-    return (turns & before) | (_on_edges(points, polygons) <= _NEAR).any(axis=2)
+    made: Flags = (turns & before) | (_on_edges(points, polygons) <= _NEAR).any(axis=2)
+    return made
 
 
 def _crossing(one: Floats, other: Floats) -> Flags:
@@ -134,9 +138,10 @@ def _crossing(one: Floats, other: Floats) -> Flags:
     a, b, ab = (part[:, :, None] for part in _edges(one))
     c, d, cd = (part[:, None] for part in _edges(other))
     sides = [-_dot(ab, c - a), -_dot(cd, b - c), _dot(ab, d - b), _dot(cd, a - d)]
-    left = np.stack([side > _NEAR for side in sides]).all(axis=0)
-    right = np.stack([side < -_NEAR for side in sides]).all(axis=0)
-    return (left | right).any(axis=(1, 2))
+    left = np.logical_and.reduce([side > _NEAR for side in sides])
+    right = np.logical_and.reduce([side < -_NEAR for side in sides])
+    made: Flags = np.asarray(left | right).any(axis=(1, 2))
+    return made
 
 
 def contained(one: Floats, other: Floats) -> Flags:
@@ -165,9 +170,9 @@ def _in_circle(one: Floats, circle: Floats) -> Flags:
         reach = separation(unit(one[:, 0], one[:, 1]), centre)
         if one.shape[1] == 3:
             reach = np.minimum(reach + np.radians(one[:, 2]), np.pi)
-        return reach <= radius + _NEAR
+        return np.asarray(reach <= radius + _NEAR)
     polygons = corners(one)
-    near = (separation(polygons, centre[:, None]) <= radius[:, None] + _NEAR).all(axis=1)
+    near: Flags = np.asarray(separation(polygons, centre[:, None]) <= radius[:, None] + _NEAR).all(axis=1)
     # A circle of more than 90 degrees is no convex shape: what is left of the sky must miss the polygon.
     wide = radius > np.pi / 2
     if wide.any():
@@ -204,14 +209,14 @@ def intersecting(one: Floats, other: Floats) -> Flags:
         return contained(other, one)
     if one.shape[1] == 3 and other.shape[1] == 3:
         apart = separation(unit(one[:, 0], one[:, 1]), unit(other[:, 0], other[:, 1]))
-        return apart <= np.radians(one[:, 2]) + np.radians(other[:, 2]) + _NEAR
+        return np.asarray(apart <= np.radians(one[:, 2]) + np.radians(other[:, 2]) + _NEAR)
     if one.shape[1] == 3:
         one, other = other, one
     polygons = corners(one)
     if other.shape[1] == 3:
         centre = unit(other[:, 0], other[:, 1])[:, None]
         near = _on_edges(centre, polygons).min(axis=(1, 2)) <= np.radians(other[:, 2]) + _NEAR
-        return near | _inside(centre, polygons)[:, 0]
+        return np.asarray(near | _inside(centre, polygons)[:, 0])
     others = corners(other)
     return (
         _inside(polygons, others).any(axis=1)
@@ -225,14 +230,14 @@ def areas(shapes: Floats) -> Floats:
     if shapes.shape[1] == 2:
         return np.zeros(len(shapes))
     if shapes.shape[1] == 3:
-        return 4 * np.pi * np.sin(np.radians(shapes[:, 2]) / 2) ** 2 * np.degrees(1) ** 2
+        return np.asarray(4 * np.pi * np.sin(np.radians(shapes[:, 2]) / 2) ** 2 * np.degrees(1) ** 2)
     points = corners(shapes)
     first, second, third = points[:, :1], points[:, 1:-1], points[:, 2:]
     one, other = second - first, third - first
     twice = np.arctan2(
         _dot(first, np.cross(one, other)), 1 + _dot(first, second) + _dot(second, third) + _dot(third, first)
     )
-    return np.abs(2 * twice.sum(axis=1)) * np.degrees(1) ** 2
+    return np.asarray(np.abs(2 * twice.sum(axis=1)) * np.degrees(1) ** 2)
 
 
 def centroids(shapes: Floats) -> Floats:

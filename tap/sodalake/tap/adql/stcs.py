@@ -10,7 +10,18 @@ __all__ = ["box", "checked", "dali", "region"]
 _FRAMES: Final = frozenset(["ICRS", "FK5", "J2000", "UNKNOWNFRAME"])
 _OTHER_FRAMES: Final = frozenset(["FK4", "B1950", "GALACTIC", "ECLIPTIC", "GALACTIC_II", "SUPER_GALACTIC"])
 _WORDS: Final = frozenset(
-    ["BARYCENTER", "GEOCENTER", "HELIOCENTER", "LSR", "TOPOCENTER", "RELOCATABLE", "UNKNOWNREFPOS", "SPHERICAL2", "UNIT", "DEG"]
+    [
+        "BARYCENTER",
+        "GEOCENTER",
+        "HELIOCENTER",
+        "LSR",
+        "TOPOCENTER",
+        "RELOCATABLE",
+        "UNKNOWNREFPOS",
+        "SPHERICAL2",
+        "UNIT",
+        "DEG",
+    ]
 )
 _SHAPES: Final = {"POSITION": "point", "CIRCLE": "circle", "POLYGON": "polygon", "BOX": "box"}
 _NUMBERS: Final = {"point": 2, "circle": 3, "box": 4}

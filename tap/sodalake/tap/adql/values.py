@@ -30,24 +30,24 @@ class Value:
         Its value, if it is a literal or computed of literals; geometry: the numbers it is made of.
     """
 
-    node: exp.Expression
+    node: exp.Expr
     kind: str
     unit: str = ""
     column: Column | None = None
     constant: int | float | str | tuple[float, ...] | None = None
 
 
-def call(name: str, *arguments: exp.Expression) -> exp.Anonymous:
+def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
     """Return a function's call."""
     return exp.Anonymous(this=name, expressions=list(arguments))
 
 
-def cast(node: exp.Expression, sql: str) -> exp.Cast:
+def cast(node: exp.Expr, sql: str) -> exp.Cast:
     """Return a node converted to one of DuckDB's types (one of `kinds.SQL`)."""
     return exp.Cast(this=node, to=exp.DataType.build(sql, dialect="duckdb"))
 
 
-def number(value: float) -> exp.Expression:
+def number(value: float) -> exp.Expr:
     """Return a number as a literal, so that it is read back as the same; finite."""
     literal = exp.Literal(this=repr(abs(value)), is_string=False)
     return exp.Neg(this=literal) if value < 0 or (value == 0 and math.copysign(1, value) < 0) else literal

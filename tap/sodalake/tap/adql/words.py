@@ -31,14 +31,16 @@ _ADQL: Final = """
 RESERVED: Final = frozenset(f"{_SQL} {_ADQL}".split())
 """Words that name nothing unless they stand in double quotes; upper case."""
 
-KEYWORDS: Final = frozenset(
-    ["ALL", "AND", "AS", "ASC", "BETWEEN", "BY", "DESC", "DISTINCT", "EXCEPT", "EXISTS", "FROM", "FULL", "GROUP", "HAVING", "ILIKE", "IN", "INNER", "INTERSECT", "IS", "JOIN", "LEFT", "LIKE", "NATURAL", "NOT", "NULL", "OFFSET", "ON", "OR", "ORDER", "OUTER", "RIGHT", "SELECT", "TOP", "UNION", "USING", "WHERE", "WITH"]
-)
+_KEYWORDS: Final = """
+    ALL AND AS ASC BETWEEN BY DESC DISTINCT EXCEPT EXISTS FROM FULL GROUP HAVING ILIKE IN INNER INTERSECT IS JOIN LEFT
+    LIKE NATURAL NOT NULL OFFSET ON OR ORDER OUTER RIGHT SELECT TOP UNION USING WHERE WITH
+"""
+_TYPES: Final = "BIGINT CHAR CIRCLE DOUBLE INTEGER POINT POLYGON PRECISION REAL SMALLINT TIMESTAMP VARCHAR"
+
+KEYWORDS: Final = frozenset(_KEYWORDS.split())
 """Words that hold a query together; upper case."""
 
-TYPES: Final = frozenset(
-    ["BIGINT", "CHAR", "CIRCLE", "DOUBLE", "INTEGER", "POINT", "POLYGON", "PRECISION", "REAL", "SMALLINT", "TIMESTAMP", "VARCHAR"]
-)
+TYPES: Final = frozenset(_TYPES.split())
 """Words that name what CAST makes (4.7); upper case."""
 
 AGGREGATES: Final = frozenset(["AVG", "COUNT", "MAX", "MIN", "SUM"])

@@ -1,6 +1,6 @@
 """A canonical tree → DuckDB's SQL.
 
-Functions of ADQL are written as macros (see `macros`), each as ``adql_`` and its name; tables as the ids of their sources.
+Functions of ADQL are written as `formulas` has them, tables as the ids of their sources.
 What has no entry here is left to sqlglot's generator, so that trees may hold more than `resolve` makes.
 """
 
@@ -11,10 +11,13 @@ from typing import Final
 
 from sqlglot import exp
 
+from .formulas import FORMULAS
+from .functions import NAMES
+
 __all__ = ["duckdb_sql"]
 
 
-def duckdb_sql(tree: exp.Expression) -> str:
+def duckdb_sql(tree: exp.Expr) -> str:
     """Return DuckDB's SQL of a canonical tree.
 
     Parameters
@@ -26,7 +29,7 @@ def duckdb_sql(tree: exp.Expression) -> str:
     return _sql(tree)
 
 
-def _sql(node: exp.Expression) -> str:
+def _sql(node: exp.Expr) -> str:
     written = _WRITTEN.get(type(node))
     return written(node) if written is not None else node.sql(dialect="duckdb", identify=True)
 
@@ -35,18 +38,18 @@ def _name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _identifier(node: exp.Expression) -> str:
+def _identifier(node: exp.Expr) -> str:
     return _name(node.this)
 
 
-def _column(node: exp.Expression) -> str:
+def _column(node: exp.Expr) -> str:
     args = node.args
     name = "*" if isinstance(node.this, exp.Star) else _name(node.this.this)
     table = args.get("table")
     return f"{_name(table.this)}.{name}" if table is not None else name
 
 
-def _table(node: exp.Expression) -> str:
+def _table(node: exp.Expr) -> str:
     if not isinstance(node.this, exp.Identifier):
         return node.sql(dialect="duckdb", identify=True)
     source = node.meta.get("source")
@@ -61,16 +64,16 @@ def _table(node: exp.Expression) -> str:
     return text + _joins(node)
 
 
-def _alias_of(node: exp.Expression) -> str:
+def _alias_of(node: exp.Expr) -> str:
     columns = node.args.get("columns")
     return _name(node.this.this) + (f"({', '.join(_sql(column) for column in columns)})" if columns else "")
 
 
-def _joins(node: exp.Expression) -> str:
+def _joins(node: exp.Expr) -> str:
     return "".join(_join(join) for join in node.args.get("joins") or ())
 
 
-def _join(node: exp.Expression) -> str:
+def _join(node: exp.Expr) -> str:
     on, using = node.args.get("on"), node.args.get("using")
     parts = (str(node.args.get(part) or "").upper() for part in ("method", "side", "kind"))
     kind = " ".join(part for part in parts if part)
@@ -84,7 +87,7 @@ def _join(node: exp.Expression) -> str:
     return text
 
 
-def _subquery(node: exp.Expression) -> str:
+def _subquery(node: exp.Expr) -> str:
     alias = node.args.get("alias")
     text = f"({_sql(node.this)})"
     if alias is not None and alias.this is not None:
@@ -92,7 +95,7 @@ def _subquery(node: exp.Expression) -> str:
     return _with(node) + text + _joins(node) + _tail(node)
 
 
-def _with(node: exp.Expression) -> str:
+def _with(node: exp.Expr) -> str:
     with_ = node.args.get("with_")
     if with_ is None:
         return ""
@@ -100,7 +103,7 @@ def _with(node: exp.Expression) -> str:
     return f"WITH {', '.join(parts)} "
 
 
-def _tail(node: exp.Expression) -> str:
+def _tail(node: exp.Expr) -> str:
     args = node.args
     text = ""
     if (order := args.get("order")) is not None:
@@ -112,14 +115,14 @@ def _tail(node: exp.Expression) -> str:
     return text
 
 
-def _ordered(node: exp.Expression) -> str:
+def _ordered(node: exp.Expr) -> str:
     if not isinstance(node, exp.Ordered):
         return _sql(node)
     nulls = "FIRST" if node.args.get("nulls_first") else "LAST"
     return f"{_sql(node.this)}{' DESC' if node.args.get('desc') else ''} NULLS {nulls}"
 
 
-def _select(node: exp.Expression) -> str:
+def _select(node: exp.Expr) -> str:
     args = node.args
     if not args.keys() <= _SELECT:
         return node.sql(dialect="duckdb", identify=True)
@@ -136,13 +139,14 @@ def _select(node: exp.Expression) -> str:
     return text + _tail(node)
 
 
-_SELECT: Final = frozenset(
-    ["expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset", "distinct", "with_", "kind", "hint", "operation_modifiers"]
-)
+_PARTS: Final = """
+    expressions from_ joins where group having order limit offset distinct with_ kind hint operation_modifiers
+"""
+_SELECT: Final = frozenset(_PARTS.split())
 
 
-def _operation(word: str) -> Callable[[exp.Expression], str]:
-    def written(node: exp.Expression) -> str:
+def _operation(word: str) -> Callable[[exp.Expr], str]:
+    def written(node: exp.Expr) -> str:
         every = "" if node.args.get("distinct") else " ALL"
         chain = [node]
         while (
@@ -159,22 +163,22 @@ def _operation(word: str) -> Callable[[exp.Expression], str]:
     return written
 
 
-def _alias(node: exp.Expression) -> str:
+def _alias(node: exp.Expr) -> str:
     text, alias = _sql(node.this), node.args["alias"]
     name = _name(alias.this if isinstance(alias, exp.Identifier) else str(alias))
     sql = node.meta.get("cast") if node._meta else None
     return f"CAST({text} AS {sql}) AS {name}" if sql else f"{text} AS {name}"
 
 
-def _literal(node: exp.Expression) -> str:
+def _literal(node: exp.Expr) -> str:
     text: str = node.this
     if node.args.get("is_string"):
         return "'" + text.replace("'", "''") + "'"
     return text if text.isdigit() or "e" in text.lower() else f"{text}e0"  # 1.5 is a DECIMAL, 1.5e0 a DOUBLE
 
 
-def _binary(operator: str) -> Callable[[exp.Expression], str]:
-    def written(node: exp.Expression) -> str:
+def _binary(operator: str) -> Callable[[exp.Expr], str]:
+    def written(node: exp.Expr) -> str:
         kind, parts = type(node), []
         while type(node) is kind:
             parts.append(_sql(node.expression))
@@ -185,12 +189,18 @@ def _binary(operator: str) -> Callable[[exp.Expression], str]:
     return written
 
 
-_ADDITIVE: Final = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.IntDiv: "//"}
+_ADDITIVE: Final[Mapping[type[exp.Expr], str]] = {
+    exp.Add: "+",
+    exp.Sub: "-",
+    exp.Mul: "*",
+    exp.Div: "/",
+    exp.IntDiv: "//",
+}
 
 
-def _arithmetic(node: exp.Expression) -> str:
+def _arithmetic(node: exp.Expr) -> str:
     parts: list[str] = []
-    while (operator := _ADDITIVE.get(type(node))) is not None:
+    while isinstance(node, exp.Binary) and (operator := _ADDITIVE.get(type(node))) is not None:
         other = node.expression
         text = _sql(other)
         parts.append(f" {operator} ({text})" if type(other) in _ADDITIVE else f" {operator} {text}")
@@ -201,7 +211,7 @@ def _arithmetic(node: exp.Expression) -> str:
     return _sql(node) + "".join(reversed(parts))
 
 
-def _connected(node: exp.Expression) -> str:
+def _connected(node: exp.Expr) -> str:
     """AND and OR, however many: a side of the other kind stands in parentheses."""
     kind, parts = type(node), []
     while type(node) is kind:
@@ -211,13 +221,13 @@ def _connected(node: exp.Expression) -> str:
     return (" AND " if kind is exp.And else " OR ").join(reversed(parts))
 
 
-def _side(node: exp.Expression, kind: type[exp.Expression]) -> str:
+def _side(node: exp.Expr, kind: type[exp.Expr]) -> str:
     text = _sql(node)
     return f"({text})" if isinstance(node, exp.And | exp.Or) and type(node) is not kind else text
 
 
-def _comparison(operator: str) -> Callable[[exp.Expression], str]:
-    def written(node: exp.Expression) -> str:
+def _comparison(operator: str) -> Callable[[exp.Expr], str]:
+    def written(node: exp.Expr) -> str:
         if operator == "=" and (cone := _within(node)):
             return cone
         return f"{_operand(node.this)} {operator} {_operand(node.expression)}"
@@ -225,12 +235,12 @@ def _comparison(operator: str) -> Callable[[exp.Expression], str]:
     return written
 
 
-def _operand(node: exp.Expression) -> str:
+def _operand(node: exp.Expr) -> str:
     text = _sql(node)
     return f"({text})" if isinstance(node, exp.Predicate | exp.Connector | exp.Not) else text
 
 
-def _within(node: exp.Expression) -> str:
+def _within(node: exp.Expr) -> str:
     """CONTAINS(point, circle) = 1 as a condition: what it computes is compared once, not twice."""
     one, other = node.this, node.expression
     if isinstance(other, exp.Anonymous):
@@ -264,7 +274,7 @@ def _cone(node: exp.Anonymous) -> str:
     return f"{_coordinates(first)}, {circle}"
 
 
-def _is(node: exp.Expression, name: str, arguments: int | None = None) -> bool:
+def _is(node: exp.Expr, name: str, arguments: int | None = None) -> bool:
     return (
         isinstance(node, exp.Anonymous)
         and node.this == name
@@ -272,32 +282,36 @@ def _is(node: exp.Expression, name: str, arguments: int | None = None) -> bool:
     )
 
 
-def _coordinates(node: exp.Expression) -> str:
+def _coordinates(node: exp.Expr) -> str:
     if _is(node, "POINT", 2):
         return ", ".join(map(_sql, node.expressions))
     text = _sql(node)
     return f"({text})[1], ({text})[2]"
 
 
-def _anonymous(node: exp.Expression) -> str:
+def _anonymous(node: exp.Expr) -> str:
     name = str(node.this).upper()
     special = _SPECIAL.get(name)
     if special is not None and (text := special(node)):
         return text
-    return f"adql_{name.lower()}({', '.join(map(_sql, node.expressions))})"
+    arguments = [_sql(argument) for argument in node.expressions]
+    formula = FORMULAS.get((name, len(arguments)))
+    if formula is not None:
+        return formula.format(*arguments)
+    return f"{'adql_' if name in NAMES else ''}{name.lower()}({', '.join(arguments)})"
 
 
-def _contains(node: exp.Expression) -> str:
+def _contains(node: exp.Expr) -> str:
     assert isinstance(node, exp.Anonymous)
     cone = _cone(node)
     return f"CAST(adql_within({cone}) AS INTEGER)" if cone else ""
 
 
-def _distance(node: exp.Expression) -> str:
+def _distance(node: exp.Expr) -> str:
     return f"adql_separation({', '.join(map(_coordinates, node.expressions))})"
 
 
-def _shape(node: exp.Expression) -> str:
+def _shape(node: exp.Expr) -> str:
     """A geometry that is written out in numbers is a constant."""
     if not all(
         isinstance(part.this if isinstance(part, exp.Neg) else part, exp.Literal) for part in node.expressions
@@ -310,17 +324,17 @@ def _shape(node: exp.Expression) -> str:
     return f"CAST([{', '.join(map(_sql, node.expressions))}] AS DOUBLE[])"
 
 
-def _string_agg(node: exp.Expression) -> str:
+def _string_agg(node: exp.Expr) -> str:
     of, between = map(_sql, node.expressions)
     return f"string_agg({of}, {between} ORDER BY {of})"
 
 
-def _histogram(node: exp.Expression) -> str:
+def _histogram(node: exp.Expr) -> str:
     of, low, high, bins = map(_sql, node.expressions)
     return f"adql_ivo_histogram(list({of}), {low}, {high}, {bins})"
 
 
-_SPECIAL: Final[Mapping[str, Callable[[exp.Expression], str]]] = {
+_SPECIAL: Final[Mapping[str, Callable[[exp.Expr], str]]] = {
     "CIRCLE": _shape,
     "CONTAINS": _contains,
     "DISTANCE": _distance,
@@ -331,8 +345,8 @@ _SPECIAL: Final[Mapping[str, Callable[[exp.Expression], str]]] = {
 }
 
 
-def _aggregate(name: str) -> Callable[[exp.Expression], str]:
-    def written(node: exp.Expression) -> str:
+def _aggregate(name: str) -> Callable[[exp.Expr], str]:
+    def written(node: exp.Expr) -> str:
         of = node.this
         inner = (
             f"DISTINCT {', '.join(map(_sql, of.expressions))}" if isinstance(of, exp.Distinct) else _sql(of)
@@ -345,17 +359,17 @@ def _aggregate(name: str) -> Callable[[exp.Expression], str]:
     return written
 
 
-def _cast(node: exp.Expression) -> str:
+def _cast(node: exp.Expr) -> str:
     return f"CAST({_sql(node.this)} AS {node.args['to'].sql(dialect='duckdb')})"
 
 
-def _in(node: exp.Expression) -> str:
+def _in(node: exp.Expr) -> str:
     query = node.args.get("query")
     inner = _sql(query) if query is not None else f"({', '.join(map(_sql, node.expressions))})"
     return f"{_operand(node.this)} IN {inner}"
 
 
-def _exists(node: exp.Expression) -> str:
+def _exists(node: exp.Expr) -> str:
     text = _sql(node.this)
     return (
         f"EXISTS {text}"
@@ -364,7 +378,7 @@ def _exists(node: exp.Expression) -> str:
     )
 
 
-def _neg(node: exp.Expression) -> str:
+def _neg(node: exp.Expr) -> str:
     text = _sql(node.this)
     return (
         f"-{text}"
@@ -373,11 +387,11 @@ def _neg(node: exp.Expression) -> str:
     )
 
 
-def _coalesce(node: exp.Expression) -> str:
+def _coalesce(node: exp.Expr) -> str:
     return f"COALESCE({', '.join(map(_sql, (node.this, *node.expressions)))})"
 
 
-_WRITTEN: Final[Mapping[type[exp.Expression], Callable[[exp.Expression], str]]] = {
+_WRITTEN: Final[Mapping[type[exp.Expr], Callable[[exp.Expr], str]]] = {
     exp.Alias: _alias,
     exp.And: _connected,
     exp.Anonymous: _anonymous,
