@@ -12,6 +12,8 @@ from sodalake.server.jobs import routes as job_routes
 from sodalake.server.portal import routes as portal_routes
 from sodalake.server.service import Service
 from sodalake.server.sodaorders import ASYNC
+from sodalake.server.tap.resources import routes as tap_routes
+from sodalake.server.vo import routes as vo_routes
 from sodalake.server.vosi import AvailabilityHandler, CapabilitiesHandler, HealthHandler
 
 __all__ = ["routes"]
@@ -29,6 +31,8 @@ def routes(service: Service) -> list[Any]:
         (prefix + r"/([A-Za-z0-9_.-]+)/api/v1/cutouts", CutoutsHandler, given),
         (prefix + r"/soda/capabilities", CapabilitiesHandler, given | {"modes": (soda.SYNC, ASYNC)}),
         (prefix + r"/soda/availability", AvailabilityHandler, given),
+        *tap_routes(service),
+        *vo_routes(service),
         (prefix + r"/healthz", HealthHandler, given),
         *portal_routes(service),
     ]

@@ -1,4 +1,4 @@
-"""VOSI 1.1: what the SODA service can do, and whether it can do it now.
+"""VOSI 1.1: what a service can do, and whether it can do it now.
 
 The elements below `capabilities` are unqualified and their order is the schemas' (VOSI 1.1, 2.1;
 VODataService 1.2, `ParamHTTP`: access URL, query types, result type, parameters). Both documents are for
@@ -9,10 +9,11 @@ tests read them back with other people's parsers.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from typing import Final
 
 from lxml import etree
 
@@ -21,13 +22,16 @@ from sodalake.server.identity import SECURITY_METHODS
 from sodalake.server.service import Service
 
 __all__ = [
+    "VOSI",
     "AvailabilityHandler",
     "CapabilitiesHandler",
+    "Document",
     "HealthHandler",
     "InputParameter",
     "Mode",
     "availability",
     "capabilities",
+    "send_capabilities",
 ]
 
 _VOSI_C = "http://www.ivoa.net/xml/VOSICapabilities/v1.0"
@@ -88,6 +92,12 @@ class Mode:
         What it takes.
     use
         ``full``, or ``base`` where clients ask below the path: their credentials are for all of it then.
+    version
+        Of the standard.
+    kind
+        Type of the capability and the namespace of its prefix, where a registry extension describes it.
+    more
+        Adds what that type has behind the interface.
     """
 
     standard: str
@@ -97,45 +107,103 @@ class Mode:
     formats: Sequence[str]
     parameters: Sequence[InputParameter]
     use: str = "full"
+    version: str = "1.0"
+    kind: tuple[str, str] | None = None
+    more: Callable[[etree._Element], None] | None = None
 
 
-def capabilities(base: str, modes: Sequence[Mode]) -> bytes:
-    """Return the document of ``/soda/capabilities``.
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document beside the capabilities.
+
+    Attributes
+    ----------
+    standard
+        The standard's identifier.
+    name
+        Where, below the service's path.
+    version
+        Of the standard.
+    page
+        Whether it is one for browsers.
+    """
+
+    standard: str
+    name: str
+    version: str = "1.0"
+    page: bool = False
+
+
+VOSI: Final = (
+    Document("ivo://ivoa.net/std/VOSI#capabilities", "capabilities"),
+    Document("ivo://ivoa.net/std/VOSI#availability", "availability"),
+)
+"""What every service has."""
+
+
+def capabilities(
+    base: str, modes: Sequence[Mode], path: str = "/soda", documents: Sequence[Document] = VOSI
+) -> bytes:
+    """Return the document ``capabilities`` of a service.
 
     Parameters
     ----------
     base
-        URL of the service's root, without a slash at its end.
+        URL of the server's root, without a slash at its end.
     modes
         What the service does.
+    path
+        Where the service is, below the root.
+    documents
+        What it has besides.
     """
     root = etree.Element(
         f"{{{_VOSI_C}}}capabilities", nsmap={"vosi": _VOSI_C, "vr": _VR, "vs": _VS, "xsi": _XSI}
     )
-    for name in ("capabilities", "availability"):
-        _interface(_capability(root, f"ivo://ivoa.net/std/VOSI#{name}"), f"{base}/soda/{name}")
+    for document in documents:
+        capability = etree.SubElement(root, "capability", standardID=document.standard)
+        _interface(
+            capability, f"{base}{path}/{document.name}", version=document.version, is_page=document.page
+        )
     for mode in modes:
-        capability = _capability(root, mode.standard)
-        etree.SubElement(
-            capability, "description"
-        ).text = f"{mode.description} Answers with {', '.join(mode.formats)}."
-        interface = _interface(capability, f"{base}{mode.path}", standard=True, use=mode.use)
+        capability = _capability(root, mode)
+        answers = f" Answers with {', '.join(mode.formats)}." if mode.formats else ""
+        etree.SubElement(capability, "description").text = f"{mode.description}{answers}"
+        interface = _interface(
+            capability, f"{base}{mode.path}", standard=True, use=mode.use, version=mode.version
+        )
         for method in mode.methods:
             etree.SubElement(interface, "queryType").text = method
-        etree.SubElement(interface, "resultType").text = mode.formats[0]
+        if mode.formats:
+            etree.SubElement(interface, "resultType").text = mode.formats[0]
         for parameter in mode.parameters:
             _parameter(interface, parameter)
+        if mode.more is not None:
+            mode.more(capability)
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
-def _capability(root: etree._Element, standard: str) -> etree._Element:
-    return etree.SubElement(root, "capability", standardID=standard)
+def _capability(root: etree._Element, mode: Mode) -> etree._Element:
+    if mode.kind is None:
+        return etree.SubElement(root, "capability", standardID=mode.standard)
+    kind, namespace = mode.kind
+    capability = etree.SubElement(
+        root, "capability", standardID=mode.standard, nsmap={kind.partition(":")[0]: namespace}
+    )
+    capability.set(_TYPE, kind)
+    return capability
 
 
 def _interface(
-    capability: etree._Element, url: str, *, standard: bool = False, use: str = "full"
+    capability: etree._Element,
+    url: str,
+    *,
+    standard: bool = False,
+    use: str = "full",
+    version: str = "1.0",
+    is_page: bool = False,
 ) -> etree._Element:
-    attributes = {_TYPE: "vs:ParamHTTP", "version": "1.0"}
+    attributes = {_TYPE: "vr:WebBrowser" if is_page else "vs:ParamHTTP", "version": version}
     if standard:
         attributes["role"] = "std"
     interface = etree.SubElement(capability, "interface", attributes)
@@ -168,7 +236,7 @@ def _parameter(interface: etree._Element, parameter: InputParameter) -> None:
 
 
 def availability(available: bool, since: datetime, notes: Sequence[str] = ()) -> bytes:
-    """Return the document of ``/soda/availability``.
+    """Return the document ``availability`` of a service.
 
     Parameters
     ----------
@@ -190,34 +258,47 @@ def availability(available: bool, since: datetime, notes: Sequence[str] = ()) ->
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
+def send_capabilities(
+    handler: Handler, modes: Sequence[Mode], path: str, documents: Sequence[Document] = VOSI
+) -> None:
+    """Answer with the document ``capabilities``; see `capabilities`."""
+    handler.set_header("Content-Type", _XML)
+    handler.set_header("Last-Modified", format_datetime(handler.service.since, usegmt=True))
+    handler.set_header("Cache-Control", "no-cache")
+    handler.set_header("Vary", "Authorization")  # X-VO-Authenticated: clients see here whether they are known
+    handler.challenge()
+    handler.finish(capabilities(handler.base_url(), modes, path, documents))
+
+
 class CapabilitiesHandler(Handler):
-    """``/soda/capabilities``."""
+    """``capabilities`` of a service."""
 
     works_while_draining = True
 
-    def initialize(self, service: Service, modes: Sequence[Mode] = ()) -> None:
-        """Take what the routes give: what to declare."""
+    def initialize(
+        self,
+        service: Service,
+        modes: Sequence[Mode] = (),
+        path: str = "/soda",
+        documents: Sequence[Document] = VOSI,
+    ) -> None:
+        """Take what the routes give: what to declare, and where the service is."""
         super().initialize(service)
         self._modes = modes
+        self._path = path
+        self._documents = documents
 
     def get(self) -> None:
         """Answer with the document; it changes with the configuration only, so with the start of the service.
 
         200 with a challenge says that a name is welcome and not needed (SSO 2.0)."""
-        self.set_header("Content-Type", _XML)
-        self.set_header("Last-Modified", format_datetime(self.service.since, usegmt=True))
-        self.set_header("Cache-Control", "no-cache")
-        self.set_header(
-            "Vary", "Authorization"
-        )  # X-VO-Authenticated: clients see here whether they are known
-        self.challenge()
-        self.finish(capabilities(self.base_url(), self._modes))
+        send_capabilities(self, self._modes, self._path, self._documents)
 
     head = get
 
 
 class AvailabilityHandler(Handler):
-    """``/soda/availability``: asks a reader for the row store and the files, in bounded time."""
+    """``availability`` of a service: asks a reader for the row store and the files, in bounded time."""
 
     works_while_draining = True
 

@@ -13,10 +13,21 @@ TAP_SCHEMA from the tables, and rows of `ivoa.obscore` from alerts, when they ar
 
 from __future__ import annotations
 
+from .descriptors import Input, link_descriptors, links_of_did, service_descriptor
 from .names import listed_name
 from .obscore import obscore_table
 from .obscoreview import ObscoreView
 from .publishing import publish
 from .tapschema import tap_schema_tables
 
-__all__ = ["ObscoreView", "listed_name", "obscore_table", "publish", "tap_schema_tables"]
+__all__ = [
+    "Input",
+    "ObscoreView",
+    "link_descriptors",
+    "links_of_did",
+    "listed_name",
+    "obscore_table",
+    "publish",
+    "service_descriptor",
+    "tap_schema_tables",
+]

@@ -6,6 +6,7 @@ polygons of numbers.
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 from sodalake.tap.metadata import Column, Table
@@ -81,6 +82,7 @@ _INDEXED: Final = frozenset(
 )
 
 
+@functools.cache
 def obscore_table() -> Table:
     """Return the table, a view with a row for the stamps of each alert of every survey."""
     return Table(

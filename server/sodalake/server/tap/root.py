@@ -1,0 +1,31 @@
+"""``/tap``: a page for people (TAP 1.1, section 2): what there is, queries to begin with, addresses for clients."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sodalake.server.handlers import Handler
+from sodalake.server.portal.look import render
+from sodalake.server.tap.examples import examples
+
+__all__ = ["RootHandler"]
+
+_POLICY: Final = (
+    "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'self'"
+)
+
+
+class RootHandler(Handler):
+    """``/tap``."""
+
+    def get(self) -> None:
+        """Show the page."""
+        published = self.service.tap.published()
+        base = self.base_url()
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Security-Policy", _POLICY)
+        self.set_header("Cache-Control", "no-cache")
+        self.finish(render("tap.html", base, schemas=published.schemas, examples=examples(published)))
+
+    head = get
