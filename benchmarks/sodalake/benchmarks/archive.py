@@ -8,25 +8,24 @@ and are kept in the user's cache.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
-import shutil
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sodalake.lake.cluster.jars import cache_folder
 from sodalake.lake.survey import load_survey
 
 from .identities import Identities
+from .kept import kept_folder, listed_files
 from .renewal import renewed_table
 from .sources import real_files, real_rows
 
@@ -82,6 +81,11 @@ class Archive:
     sizes: tuple[int, ...]
 
     @property
+    def name(self) -> str:
+        """The recipe's."""
+        return self.recipe.name
+
+    @property
     def identities(self) -> Identities:
         """Who stands where."""
         return self.recipe.identities
@@ -103,31 +107,12 @@ def make_archive(
         Is told files made and files in all.
     """
     recipe.identities  # noqa: B018  # a recipe that cannot be is refused before anything is written
-    root = cache or cache_folder() / "bench"
-    folder = root / recipe.name
-    if not (folder / "manifest.json").exists():
-        root.mkdir(parents=True, exist_ok=True)
-        # Made under another name and moved: a bench that was stopped leaves no half archive behind.
-        making = root / f".{recipe.name}.{uuid.uuid4().hex}"
-        try:
-            _make(recipe, making, progress)
-            try:
-                making.rename(folder)
-            except OSError:
-                if not (folder / "manifest.json").exists():
-                    raise
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
-    listed = json.loads((folder / "manifest.json").read_text())["files"]
-    return Archive(
-        recipe,
-        folder,
-        tuple(folder / one["name"] for one in listed),
-        tuple(int(one["bytes"]) for one in listed),
-    )
+    folder = kept_folder(recipe.name, cache, lambda making: _make(recipe, making, progress))
+    files, sizes = listed_files(folder)
+    return Archive(recipe, folder, files, sizes)
 
 
-def _make(recipe: Recipe, folder: Path, progress: Callable[[int, int], None] | None) -> None:
+def _make(recipe: Recipe, folder: Path, progress: Callable[[int, int], None] | None) -> dict[str, Any]:
     names = [_name(recipe, number) for number in range(recipe.files)]
     work = [(recipe, number, str(folder / names[number])) for number in range(recipe.files)]
     done = 0
@@ -142,11 +127,7 @@ def _make(recipe: Recipe, folder: Path, progress: Callable[[int, int], None] | N
                 done += 1
                 if progress is not None:
                     progress(done, recipe.files)
-    manifest = {
-        "recipe": asdict(recipe),
-        "files": [{"name": name, "bytes": (folder / name).stat().st_size} for name in names],
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    return {"recipe": asdict(recipe), "files": names}
 
 
 def _name(recipe: Recipe, number: int) -> str:

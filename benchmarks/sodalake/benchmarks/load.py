@@ -25,6 +25,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .rowcounts import wrong_rows
+
 __all__ = ["Answer", "Outcome", "Phase", "drive", "run_phases"]
 
 _HEAD_END = b"\r\n\r\n"
@@ -49,6 +51,12 @@ class Phase:
         Seconds for one answer.
     headers
         Further request headers.
+    rows
+        Rows that the answer to each path has (`sodalake.benchmarks.rowcounts`), as many as there are paths; empty:
+        answers are not looked at.
+    patient
+        Whether who is answered 503 waits as long as Retry-After says and asks again: the answer's latency is from the
+        first time it was asked for. A 503 without Retry-After is an error.
     """
 
     addresses: Sequence[tuple[str, int]]
@@ -58,6 +66,8 @@ class Phase:
     seconds: float | None = None
     timeout: float = 60.0
     headers: Mapping[str, str] = field(default_factory=dict)
+    rows: Sequence[int] = ()
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +84,15 @@ class Outcome:
         Of the good answers' bodies.
     seconds
         Wall time.
+    waits
+        Times somebody patient was answered 503.
     """
 
     latencies: list[float]
     errors: dict[str, int]
     bytes: int
     seconds: float
+    waits: int = 0
 
     def quantile(self, fraction: float) -> float:
         """Return the latency in seconds that `fraction` of the answers kept (nearest rank; NaN if none)."""
@@ -104,6 +117,7 @@ class Outcome:
             dict(errors),
             sum(one.bytes for one in outcomes),
             sum(one.seconds for one in outcomes),
+            sum(one.waits for one in outcomes),
         )
 
 
@@ -111,23 +125,37 @@ class Answer:
     """Finds the end of one HTTP/1.1 answer (RFC 9112, section 6): by length, chunks, or the connection's
     end.
 
+    Parameters
+    ----------
+    keep
+        Whether the body is kept in `content`.
+
     Attributes
     ----------
     status
         The status code, 0 before the head is there.
+    headers
+        The head's fields, names in lower case.
     body
         Bytes of the body so far.
+    content
+        The body so far, where it is kept.
     closes
         Whether the server closes the connection behind it.
     whole
         Whether its end was seen.
     """
 
-    __slots__ = ("_chunked", "_left", "_pending", "body", "closes", "status", "whole")
+    __slots__ = (
+        "_chunked", "_keep", "_left", "_pending", "body", "closes", "content", "headers", "status", "whole",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, keep: bool = False) -> None:
         self.status = 0
+        self.headers: dict[bytes, bytes] = {}
         self.body = 0
+        self.content = bytearray()
+        self._keep = keep
         self.closes = False
         self.whole = False
         self._pending = b""
@@ -156,6 +184,8 @@ class Answer:
         if self._chunked:
             return self._chunks(data)
         self.body += len(data)
+        if self._keep:
+            self.content += data
         if self._left >= 0 and self.body >= self._left:
             if self.body > self._left:
                 raise ValueError("more bytes than announced")
@@ -173,7 +203,7 @@ class Answer:
         if not version.startswith(b"HTTP/1."):
             raise ValueError("no HTTP head")
         self.status = int(rest[:3])
-        fields = {}
+        fields = self.headers
         for line in lines:
             name, _, value = line.partition(b":")
             fields[name.strip().lower()] = value.strip()
@@ -192,6 +222,8 @@ class Answer:
         while True:
             if self._left > 0:  # of this chunk and the line end behind it
                 taken = min(self._left, len(data) - at)
+                if self._keep:  # all but the line end
+                    self.content += data[at : at + min(taken, max(0, self._left - 2))]
                 self._left -= taken
                 at += taken
                 if self._left:
@@ -222,8 +254,8 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
 
-    def ask(self, request: bytes, waiter: asyncio.Future[Answer]) -> None:
-        self._answer, self._waiter = Answer(), waiter
+    def ask(self, request: bytes, waiter: asyncio.Future[Answer], keep: bool) -> None:
+        self._answer, self._waiter = Answer(keep), waiter
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -261,26 +293,32 @@ async def drive(phase: Phase) -> Outcome:
     """
     if (phase.count is None) == (phase.seconds is None) or not phase.paths or not phase.addresses:
         raise ValueError("A phase has addresses, paths, and either a count or seconds.")
+    if phase.rows and len(phase.rows) != len(phase.paths):
+        raise ValueError(f"A phase has {len(phase.paths)} paths, and rows for {len(phase.rows)}.")
     extra = "".join(f"{name}: {value}\r\n" for name, value in phase.headers.items())
     tail = f" HTTP/1.1\r\nHost: bench\r\n{extra}\r\n"
     requests = [f"GET {path}{tail}".encode("ascii") for path in phase.paths]
-    turns = itertools.cycle(requests)
+    rows: Sequence[int | None] = phase.rows or [None] * len(requests)
+    turns = itertools.cycle(zip(requests, rows, strict=True))
     bounded: Iterator[int] = itertools.count() if phase.count is None else iter(range(phase.count))
     run = _Run(phase, turns, bounded)
     connections = [await run.connect(number) for number in range(phase.clients)]
     began = time.perf_counter()
     run.until = math.inf if phase.seconds is None else began + phase.seconds
     await asyncio.gather(*(run.client(number, held) for number, held in enumerate(connections)))
-    return Outcome(run.latencies, dict(run.errors), run.bytes, time.perf_counter() - began)
+    return Outcome(run.latencies, dict(run.errors), run.bytes, time.perf_counter() - began, run.waits)
 
 
 class _Run:
-    def __init__(self, phase: Phase, turns: Iterator[bytes], bounded: Iterator[int]) -> None:
+    def __init__(
+        self, phase: Phase, turns: Iterator[tuple[bytes, int | None]], bounded: Iterator[int]
+    ) -> None:
         self._phase, self._turns, self._bounded = phase, turns, bounded
         self._loop = asyncio.get_running_loop()
         self.latencies: list[float] = []
         self.errors: Counter[str] = Counter()
         self.bytes = 0
+        self.waits = 0
         self.until = math.inf
 
     async def connect(self, number: int) -> _Connection | None:
@@ -308,12 +346,14 @@ class _Run:
 
     async def _one(self, connection: _Connection) -> bool:
         """Ask once and note what came; say whether the connection may be used again."""
-        waiter: asyncio.Future[Answer] = self._loop.create_future()
-        late = self._loop.call_later(self._phase.timeout, _expire, waiter)
+        request, rows = next(self._turns)
         began = time.perf_counter()
-        connection.ask(next(self._turns), waiter)
         try:
-            answer = await waiter
+            answer = await self._answer(connection, request, keep=rows is not None)
+            while self._phase.patient and answer.status == 503 and b"retry-after" in answer.headers:
+                self.waits += 1
+                await asyncio.sleep(float(answer.headers[b"retry-after"]))
+                answer = await self._answer(connection, request, keep=rows is not None)
         except TimeoutError:
             self.errors["timeout"] += 1
             return False
@@ -323,16 +363,26 @@ class _Run:
         except ValueError as error:
             self.errors[f"not HTTP: {error}"] += 1
             return False
-        finally:
-            late.cancel()
+        taken = time.perf_counter() - began
         if answer.status != 200:
             self.errors[f"HTTP {answer.status}"] += 1
         elif not answer.body:
             self.errors["empty answer"] += 1
+        elif rows is not None and (wrong := wrong_rows(answer.content, rows)):
+            self.errors[wrong] += 1
         else:
-            self.latencies.append(time.perf_counter() - began)
+            self.latencies.append(taken)
             self.bytes += answer.body
         return not answer.closes
+
+    async def _answer(self, connection: _Connection, request: bytes, keep: bool) -> Answer:
+        waiter: asyncio.Future[Answer] = self._loop.create_future()
+        late = self._loop.call_later(self._phase.timeout, _expire, waiter)
+        connection.ask(request, waiter, keep)
+        try:
+            return await waiter
+        finally:
+            late.cancel()
 
 
 def _expire(waiter: asyncio.Future[Answer]) -> None:

@@ -20,9 +20,7 @@ from sodalake.lake.files import as_url, filesystem, path_of
 from sodalake.lake.rows import open_rows
 from sodalake.lake.writing import write_whole
 
-from .archive import Archive
-
-__all__ = ["LakePlace", "Site", "cluster_site", "embedded_site", "open_site"]
+__all__ = ["Files", "LakePlace", "Site", "cluster_site", "embedded_site", "open_site"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +31,32 @@ class LakePlace:
     rows: str | None
 
 
+class Files(Protocol):
+    """A made archive, as far as a site is concerned."""
+
+    @property
+    def name(self) -> str:
+        """What is in the files follows from it."""
+
+    @property
+    def folder(self) -> Path:
+        """The local folder they are in."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files, in their order."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Their bytes."""
+
+
 class Site(Protocol):
     """A place for archives and lakes."""
 
     name: str
 
-    def publish(self, archive: Archive) -> list[str]:
+    def publish(self, archive: Files) -> list[str]:
         """Return the URLs of the archive's files at this site, in their order."""
 
     def place(self, name: str) -> LakePlace:
@@ -51,7 +69,7 @@ class _Embedded:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def publish(self, archive: Archive) -> list[str]:
+    def publish(self, archive: Files) -> list[str]:
         return [as_url(str(path)) for path in archive.files]
 
     def place(self, name: str) -> LakePlace:
@@ -67,10 +85,12 @@ class _OnCluster:
         self._mark = f"bench{uuid.uuid4().hex[:8]}"
         self._places: list[LakePlace] = []
 
-    def publish(self, archive: Archive) -> list[str]:
+    def publish(self, archive: Files) -> list[str]:
         urls = []
         for path, size in zip(archive.files, archive.sizes, strict=True):
-            url = f"{self._cluster.hdfs_url}/bench/{archive.recipe.name}/{path.relative_to(archive.folder).as_posix()}"
+            url = (
+                f"{self._cluster.hdfs_url}/bench/{archive.name}/{path.relative_to(archive.folder).as_posix()}"
+            )
             fs = filesystem(url)
             if not fs.exists(url) or fs.info(url)["size"] != size:
                 write_whole(url, _copying(path))
