@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from sodalake.lake.alertrows import TooManyRows
-
 from sodalake.lake.errors import UsageError
 from sodalake.lake.lake import Lake
 from sodalake.lake.memory import keep_freed_memory
@@ -116,7 +115,7 @@ def begin(
             try:
                 return _written(asked, question, run, objects, understood)
             except TooManyRows:
-                understood = session.asked(question, use_ranges=False)
+                understood = session.asked(question, "ids")
         shares = session.shares(understood.plan, question.limits.share)
         if shares:
             return Elsewhere(understood.plan, shares)

@@ -23,7 +23,7 @@ from sodalake.tap.metadata import Published, Table
 from sodalake.tap.planning.explain import explained
 from sodalake.tap.planning.facts import Facts
 from sodalake.tap.planning.plan import ARCHIVE, Plan
-from sodalake.tap.planning.planner import plan_of
+from sodalake.tap.planning.planner import Indices, plan_of
 from sodalake.tap.published import ObscoreView, publish, tap_schema_tables
 from sodalake.tap.questions import Elsewhere, Head, Question, Share
 from sodalake.tap.running.engine import Engine
@@ -96,7 +96,7 @@ class Session:
                 self._engines[memory] = Engine(self._threads, memory)
             return self._engines[memory]
 
-    def asked(self, question: Question, *, use_ranges: bool = True) -> _Asked:
+    def asked(self, question: Question, indices: Indices = "all") -> _Asked:
         """Understand and plan a question.
 
         Raises
@@ -121,8 +121,9 @@ class Session:
             resolved,
             self.facts,
             limit=question.rows,
-            index_rows=question.limits.index_rows if use_ranges else 0,
+            index_rows=question.limits.index_rows,
             views=views,
+            indices=indices,
         )
         return _Asked(plan, views, self._given(plan, published, uploads))
 
@@ -172,7 +173,7 @@ class Session:
             question.limits.memory,
         )
 
-    def explained(self, question: Question, *, run: bool = False) -> Explained:
+    def explained(self, question: Question, *, run: bool = False, indices: Indices = "all") -> Explained:
         """Return what a question would read, and where; with `run`, read it, and count what is found.
 
         Raises
@@ -180,12 +181,12 @@ class Session:
         LakeError
             As `asked` and the run do.
         """
-        asked = self.asked(question)
+        asked = self.asked(question, indices)
         if not run:
             return Explained(explained(asked.plan), asked.plan.sql)
-        for use_ranges in (True, False):
-            asked = self.asked(question, use_ranges=use_ranges)
-            most = question.limits.index_rows if use_ranges else None
+        for most in (question.limits.index_rows, None):
+            if most is None and indices == "all":
+                asked = self.asked(question, "ids")
             running = self.run(question, asked, Guard(_WITHOUT_END), most=most)
             try:
                 rows = sum(batch.num_rows for batch in running.batches())
@@ -266,7 +267,7 @@ def begin_fast(lake: Lake, question: Question, seconds: float) -> TapStream:
         try:
             return answer(question, run, asked)
         except TooManyRows:
-            asked = session.asked(question, use_ranges=False)
+            asked = session.asked(question, "ids")
     shares = session.shares(asked.plan, question.limits.share)
     return TapStream(Head(Elsewhere(asked.plan, shares), explained(asked.plan)), iter(()), guard.give_up)
 
@@ -338,7 +339,8 @@ def packed(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def unpacked(content: bytes) -> pa.Table:

@@ -18,8 +18,9 @@ __all__ = ["explain"]
 @click.option(
     "--run", is_flag=True, help="Answer the query as well, and say how many rows were read and found."
 )
+@click.option("--archive", is_flag=True, help="Use no index, to see what that would cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def explain(adql: str, lake_url: str | None, run: bool, as_json: bool) -> None:
+def explain(adql: str, lake_url: str | None, run: bool, archive: bool, as_json: bool) -> None:
     """Say which path a query takes: which index with which ranges, or which of the archive's columns.
 
     \b
@@ -43,7 +44,9 @@ def explain(adql: str, lake_url: str | None, run: bool, as_json: bool) -> None:
             limits=Limits(tap.query, tap.index_rows, tap.memory, tap.upload_rows),
         )
         began = time.perf_counter()
-        found: Explained = Session(lake, threads=2).explained(question, run=run)
+        found: Explained = Session(lake, threads=2).explained(
+            question, run=run, indices="none" if archive else "all"
+        )
         seconds = time.perf_counter() - began
     finally:
         lake.close()

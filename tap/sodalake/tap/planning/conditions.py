@@ -445,6 +445,8 @@ def _placed(call: exp.Anonymous, about: _About) -> Constraints:
         if fixed is not None and is_function(outer, "CIRCLE"):
             return _around_row(fixed, outer, about)
     for region, other in ((inner, outer), (outer, inner)):
+        if is_function(region, "SHAPE"):  # what a text that is a region becomes
+            region = region.expressions[0]
         if about.footprint and source_column(region) == (about.source, about.footprint):
             shape = _shape(other)
             return Constraints(footprints=None if shape is None else (shape,))

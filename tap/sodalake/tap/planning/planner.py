@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from sqlglot import exp
@@ -33,7 +34,10 @@ from .joins import candidates, pair_up
 from .plan import ARCHIVE, Access, Joined, Leg, Plan, Read, Reduction, Rowwise
 from .reductions import aggregates_of, filtered, is_simple, partial_aggregate, top_rows
 
-__all__ = ["MOST_KEYS", "plan_of"]
+__all__ = ["MOST_KEYS", "Indices", "plan_of"]
+
+Indices = Literal["all", "ids", "none"]
+"""Which indices a plan may use: all; those of ids, where a range turned out to hold too much; or none."""
 
 MOST_KEYS = 20_000
 """Ids that a condition may list, or a join bring, before the archive is read instead."""
@@ -50,6 +54,7 @@ def plan_of(
     limit: int,
     index_rows: int,
     views: Mapping[str, ObscoreView],
+    indices: Indices = "all",
 ) -> Plan:
     """Return the plan of a query; its tree is rewritten on the way, and of no further use.
 
@@ -63,8 +68,10 @@ def plan_of(
         Rows that may be read from the row store for one table.
     views
         Survey → its part of ``ivoa.obscore``.
+    indices
+        Which may be used.
     """
-    return _Planning(resolved, facts, limit, index_rows, views).plan()
+    return _Planning(resolved, facts, limit, index_rows, views, indices).plan()
 
 
 class _Planning:
@@ -75,12 +82,14 @@ class _Planning:
         limit: int,
         index_rows: int,
         views: Mapping[str, ObscoreView],
+        indices: Indices,
     ) -> None:
         self._resolved = resolved
         self._facts = facts
         self._limit = limit
         self._index_rows = index_rows
         self._views = views
+        self._indices = indices
         self._blocks = blocks_of(resolved)
         self._block_of = {source: block for block in self._blocks for source in block.sources}
         self._sources = {source.id: source for source in resolved.sources}
@@ -182,10 +191,12 @@ class _Planning:
             return Access("nothing", rows=0)
         time = found.intervals.get(roles["time"], Interval())
         base = Access(ARCHIVE, first=time.low, last=time.high)
-        for role in ("alert", "object"):
+        for role in ("alert", "object") if self._indices != "none" else ():
             keys = found.keys.get(roles.get(role, ""))
             if keys is not None and len(keys) <= MOST_KEYS:
                 return replace(base, path="alert" if role == "alert" else "object", keys=tuple(sorted(keys)))
+        if self._indices != "all":
+            return _archive(base, facts, columns)
         if found.regions is not None and "sky" in facts.indices:
             rows = self._rows_in(facts, found.regions)
             if self._eager or rows <= self._index_rows:
@@ -199,16 +210,15 @@ class _Planning:
         first_ones = self._eager and not elsewise
         if "time" in facts.indices and (first_ones or (time.bounded and within <= self._index_rows)):
             return replace(base, path="time", rows=within)
-        rows = facts.rows_of_files(time.low, time.high)
-        return replace(base, rows=rows, bytes=rows * facts.width(columns))
+        return _archive(base, facts, columns)
 
     def _of_objects(self, facts: SurveyFacts, roles: Mapping[str, str], found: Constraints) -> Access:
         if found.never:
             return Access("nothing", rows=0)
         keys = found.keys.get(roles["object"])
-        if keys is not None and len(keys) <= MOST_KEYS:
+        if keys is not None and len(keys) <= MOST_KEYS and self._indices != "none":
             return Access("objects", tuple(sorted(keys)))
-        if found.regions is not None and "sky" in facts.indices:
+        if found.regions is not None and "sky" in facts.indices and self._indices == "all":
             rows = self._rows_in(facts, found.regions)
             if rows <= self._index_rows:
                 return Access("sky", ranges=ranges_of(found.regions), rows=rows)
@@ -254,6 +264,8 @@ class _Planning:
         """Return the reads in their order: what is small first, what is reached from it behind it."""
         done = [read for read in reads if not read.scans]
         waiting = [read for read in reads if read.scans]
+        if self._indices == "none":
+            return reads
         while waiting:
             there = {read.source for read in done if not read.scans or read.joined is not None}
             found = next(
@@ -307,6 +319,11 @@ class _Planning:
                     )
             reduced.append(replace(read, reduction=reduction or filtered(block, source, read.columns)))
         return reduced, tree
+
+
+def _archive(base: Access, facts: SurveyFacts, columns: Sequence[str]) -> Access:
+    rows = facts.rows_of_files(base.first, base.last)
+    return replace(base, rows=rows, bytes=rows * facts.width(columns))
 
 
 def ranges_of(regions: Sequence[Shape]) -> tuple[tuple[int, int], ...]:

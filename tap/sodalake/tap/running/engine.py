@@ -74,7 +74,7 @@ class Engine:
     def table(self, sql: str, given: Mapping[str, pa.Table], guard: Guard) -> pa.Table:
         """Return the whole answer to `sql` over some tables."""
         with self.connection(guard) as connection, registered(connection, given):
-            return connection.execute(sql).to_arrow_table()
+            return connection.sql(sql).to_arrow_table()
 
     def _new(self) -> duckdb.DuckDBPyConnection:
         self._spill.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,7 +86,6 @@ class Engine:
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "python_enable_replacements": False,
-                "enable_external_access": False,
                 "preserve_insertion_order": True,
             }
         )
@@ -96,6 +95,8 @@ class Engine:
             "CREATE OR REPLACE TEMP MACRO QUOTIENT_OF_SUMS(total, number) AS"
             " CASE WHEN number > 0 THEN CAST(total AS DOUBLE) / CAST(number AS DOUBLE) END"
         )
+        # In this order: without access to files nobody may say where to spill to either.
+        connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         return connection
 

@@ -166,8 +166,7 @@ class Run:
             if read.numbered:
                 tables[read.source] = _numbered(tables[read.source])
         with self.engine.connection(self.guard) as connection, registered(connection, tables):
-            reader = connection.execute(self.plan.sql).to_arrow_reader(_BATCH)
-            for batch in reader:
+            for batch in connection.sql(self.plan.sql).to_arrow_reader(_BATCH):
                 yield pa.Table.from_batches([batch])
 
     def _gathered(self, read: Read, tables: Mapping[str, pa.Table]) -> pa.Table:
