@@ -17,16 +17,14 @@ from typing import Final
 from sqlglot import exp
 
 from ..errors import AdqlError
-from . import geometry, units
-from .functions import NAMES, Function
-from .kinds import ARRAYS, GEOMETRY, INTEGERS, NUMBERS, SQL, common, described
+from . import calls
+from .kinds import ARRAYS, GEOMETRY, INTEGERS, NUMBERS, common, described
 from .places import close_to, error_of
 from .scopes import Scope, matching
 from .screening import CALL
-from .values import Value, call, cast, number, whole
-from .words import AGGREGATES
+from .values import Value, cast, number, whole
 
-__all__ = ["Expressions", "Place", "converted"]
+__all__ = ["Expressions", "Place"]
 
 _COMPARED: Final[Mapping[type[exp.Expr], type[exp.Expr]]] = {
     exp.EQ: exp.EQ,
@@ -40,19 +38,6 @@ _COMPARED: Final[Mapping[type[exp.Expr], type[exp.Expr]]] = {
 
 _ARITHMETIC: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div)
 _DALI_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?Z?")
-_STORED: Final[Mapping[str, str]] = {
-    "BIGINT": "long",
-    "CHAR": "text",
-    "CIRCLE": "circle",
-    "DOUBLE": "double",
-    "FLOAT": "float",
-    "INT": "int",
-    "POINT": "point",
-    "POLYGON": "polygon",
-    "SMALLINT": "short",
-    "TIMESTAMP": "timestamp",
-    "VARCHAR": "text",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +60,6 @@ class Place:
     clause: str
     aggregates: bool = False
     outputs: Mapping[str, Value] | None = None
-
-
-def converted(value: Value, kind: str) -> exp.Expr:
-    """Return a value's node, converted to a kind where it is of another."""
-    if value.kind == kind or value.kind == "null":
-        return value.node
-    if value.kind == "timestamp" and kind == "text":
-        return call("TIMESTAMP_TEXT", value.node)
-    return cast(value.node, SQL[kind])
 
 
 class Expressions:
@@ -232,9 +208,10 @@ class Expressions:
 
     def number(self, node: exp.Expr, place: Place, what: str = "This") -> Value:
         """Resolve what must be a number; a boolean counts as 0 or 1."""
-        return self._as_number(node, self.scalar(node, place), what)
+        return self.as_number(node, self.scalar(node, place), what)
 
-    def _as_number(self, node: exp.Expr, value: Value, what: str) -> Value:
+    def as_number(self, node: exp.Expr, value: Value, what: str) -> Value:
+        """Take a value as a number; a boolean counts as 0 or 1."""
         if value.kind == "boolean":
             return Value(cast(value.node, "SMALLINT"), "short")
         if value.kind not in NUMBERS and value.kind != "null":
@@ -324,7 +301,7 @@ class Expressions:
         if any(value.kind == "timestamp" for value in values):
             for value in values:
                 if isinstance(value.constant, str):
-                    value.node, value.kind = self._moment(node, value.constant), "timestamp"
+                    value.node, value.kind = self.moment(node, value.constant), "timestamp"
         for value in values:
             if value.kind in GEOMETRY - {"region"}:
                 raise self.wrong(
@@ -348,7 +325,7 @@ class Expressions:
                 raise self.wrong(node, f"{kinds[0].capitalize()} cannot be compared with {kinds[1]}.", advice)
             kind = together
 
-    def _moment(self, node: exp.Expr, text: str) -> exp.Expr:
+    def moment(self, node: exp.Expr, text: str) -> exp.Expr:
         """Return a timestamp of DALI's form (DALI 1.1, 3.1.2) as a tree."""
         given = text.strip()
         try:
@@ -408,187 +385,6 @@ class Expressions:
             )
         return Value(tree, outputs[0].kind, outputs[0].unit)
 
-    def _cast(self, node: exp.Expr, place: Place) -> Value:
-        target = node.args["to"]
-        word = str(target.args.get("kind") or "").upper() or target.this.value.upper()
-        kind = _STORED.get(word)
-        if kind is None:
-            raise self.wrong(
-                node,
-                f"ADQL does not cast to {word}.",
-                "It casts to INTEGER, SMALLINT, BIGINT, REAL, DOUBLE PRECISION, CHAR, VARCHAR, TIMESTAMP, POINT, "
-                "CIRCLE, POLYGON.",
-            )
-        value = self.scalar(node.this, place)
-        if kind in GEOMETRY:
-            return geometry.from_text(self, node, kind, value)
-        if kind == "timestamp":
-            if isinstance(value.constant, str):
-                return Value(self._moment(node, value.constant), kind)
-            if value.kind not in ("text", "timestamp", "null"):
-                raise self.wrong(
-                    node, f"No timestamp can be made of {described(value.kind)}.", "It is made of text."
-                )
-            return Value(cast(value.node, "TIMESTAMP"), kind)
-        if value.kind in GEOMETRY - {"region"} or value.kind in ARRAYS:
-            raise self.wrong(
-                node, f"{described(value.kind).capitalize()} cannot be cast.", "Select it as it is."
-            )
-        if kind == "text":
-            length = target.expressions[0].this.this if target.expressions else None
-            made = converted(value, "text") if value.kind != "null" else cast(value.node, "VARCHAR")
-            if length is None:
-                return Value(made, "text")
-            return Value(call("CUT", made, exp.Literal(this=length, is_string=False)), "text")
-        if value.kind == "timestamp":
-            raise self.wrong(node, "A timestamp is no number.", "ivo_to_mjd(…) makes one of it.")
-        unit = value.unit if value.kind in NUMBERS else ""
-        return Value(cast(value.node, SQL[kind]), kind, unit)
-
-    def _call(self, node: exp.Expr, place: Place) -> Value:
-        assert isinstance(node, exp.Anonymous)
-        name = node.this.removeprefix(CALL)
-        function = NAMES[name]
-        if function.aggregate:
-            if not place.aggregates:
-                raise self.wrong(
-                    node,
-                    f"{name} cannot stand in {place.clause}.",
-                    "Aggregates stand behind SELECT, in HAVING and in ORDER BY.",
-                )
-            place = Place(place.scope, f"an aggregate ({name})")
-        if name in AGGREGATES:
-            return self._aggregate(node, name, place)
-        if name == "COALESCE":
-            return self._coalesce(node, place)
-        if name == "IN_UNIT":
-            return self._in_unit(node, place)
-        if not function.signatures:
-            return geometry.resolved(self, node, name, place)
-        return self._plain(node, function, place)
-
-    def _plain(self, node: exp.Anonymous, function: Function, place: Place) -> Value:
-        """Resolve a function that has signatures."""
-        values = [self.scalar(one, place) for one in node.expressions]
-        for at, value in enumerate(values):
-            if value.kind == "boolean":
-                values[at] = Value(cast(value.node, "SMALLINT"), "short")
-        for signature in function.signatures:
-            if len(signature.takes) == len(values) and all(
-                _fits(value, wanted) for value, wanted in zip(values, signature.takes, strict=True)
-            ):
-                break
-        else:
-            raise self._misfit(node, function, values)
-        for value, wanted in zip(values, signature.takes, strict=True):
-            if wanted == "timestamp" and isinstance(value.constant, str):
-                value.node = self._moment(node, value.constant)
-        if function.name == "IVO_GEOM_TRANSFORM":
-            geometry.check_systems(self, node, values)
-        if function.name == "IVO_HISTOGRAM":
-            self._check_bins(node, values)
-        kind = values[0].kind if signature.gives == "same" else signature.gives
-        if kind == "null":
-            kind = "double"
-        unit = values[0].unit if function.keeps else ""
-        return Value(call(function.name, *(value.node for value in values)), kind, unit)
-
-    def _misfit(self, node: exp.Anonymous, function: Function, values: list[Value]) -> AdqlError:
-        name = function.name
-        forms = " or ".join(
-            f"{name}({', '.join(described(kind) for kind in signature.takes)})"
-            for signature in function.signatures
-        )
-        given = ", ".join(described(value.kind) for value in values)
-        return self.wrong(node, f"{name} does not take ({given}).", f"It is {forms}.")
-
-    def _check_bins(self, node: exp.Anonymous, values: list[Value]) -> None:
-        low, high, bins = (value.constant for value in values[1:])
-        if not (isinstance(low, int | float) and isinstance(high, int | float) and isinstance(bins, int)):
-            raise self.wrong(
-                node,
-                "The limits and the number of bins must be literals.",
-                "Write ivo_histogram(x, 0, 10, 20).",
-            )
-        if not (low < high and 1 <= bins <= 10_000):
-            raise self.wrong(
-                node,
-                "These are no bins.",
-                "The lower limit is below the upper, and there are 1 to 10000 bins.",
-            )
-
-    def _aggregate(self, node: exp.Anonymous, name: str, place: Place) -> Value:
-        inner = node.expressions[0]
-        distinct = isinstance(inner, exp.Distinct)
-        if isinstance(inner, exp.Star):
-            return Value(exp.Count(this=exp.Star(), big_int=True), "long")
-        if distinct:
-            inner = inner.expressions[0]
-        value = self.scalar(inner, place)
-        if value.kind == "boolean" and name != "COUNT":
-            value = Value(cast(value.node, "SMALLINT"), "short")
-        kind = value.kind
-        if name in ("SUM", "AVG"):
-            value = self._as_number(inner, value, f"What {name} takes")
-            kind = "double" if name == "AVG" or value.kind not in INTEGERS else "long"
-        elif name in ("MIN", "MAX"):
-            if kind in GEOMETRY or kind in ARRAYS:
-                raise self.wrong(
-                    node,
-                    f"{name} takes no {described(kind).split()[-1]}.",
-                    "It takes numbers, texts and timestamps.",
-                )
-        elif kind in ARRAYS | GEOMETRY and distinct:
-            raise self.wrong(node, "Only numbers, texts and timestamps are counted as DISTINCT.", "")
-        of = exp.Distinct(expressions=[value.node]) if distinct else value.node
-        made = {"COUNT": exp.Count, "SUM": exp.Sum, "AVG": exp.Avg, "MIN": exp.Min, "MAX": exp.Max}[name](
-            this=of
-        )
-        if name == "COUNT":
-            return Value(made, "long")
-        made.meta["kind"] = kind
-        return Value(made, kind, value.unit)
-
-    def _coalesce(self, node: exp.Anonymous, place: Place) -> Value:
-        values = [self.scalar(one, place) for one in node.expressions]
-        if any(value.kind == "timestamp" for value in values):
-            self.comparable(node, *values)
-        kind = values[0].kind
-        for value in values[1:]:
-            together = common(kind, value.kind)
-            if together is None:
-                raise self.wrong(
-                    node,
-                    f"COALESCE mixes {described(kind)} and {described(value.kind)}.",
-                    "Its arguments are all of one type: CAST some.",
-                )
-            kind = together
-        nodes = [converted(value, kind) for value in values]
-        unit = values[0].unit
-        return Value(exp.Coalesce(this=nodes[0], expressions=nodes[1:]), kind, unit)
-
-    def _in_unit(self, node: exp.Anonymous, place: Place) -> Value:
-        value = self.number(node.expressions[0], place, "What IN_UNIT takes")
-        wanted = node.expressions[1]
-        if not (isinstance(wanted, exp.Literal) and wanted.is_string):
-            raise self.wrong(node, "The unit must be a text, as it stands.", "Write IN_UNIT(x, 'deg').")
-        if not value.unit:
-            raise self.wrong(
-                node, "IN_UNIT needs something that has a unit.", "TAP_SCHEMA.columns tells units of columns."
-            )
-        try:
-            factor = units.factor(value.unit, wanted.this)
-        except ValueError as error:
-            raise self.wrong(
-                node, str(error), "Write a unit of VOUnits, as deg, arcsec, mas/yr, mJy."
-            ) from error
-        inner = cast(value.node, "DOUBLE") if value.kind != "double" else value.node
-        if factor != 1:
-            if isinstance(inner, exp.Binary):
-                inner = exp.Paren(this=inner)
-            inner = exp.Paren(this=exp.Mul(this=inner, expression=number(factor)))
-        return Value(inner, "double", wanted.this)
-
 
 def _operand(value: Value, kind: str) -> exp.Expr:
     """Return an operand of arithmetic, integers as BIGINT; what binds looser stands in parentheses."""
@@ -622,21 +418,6 @@ def _folded(operation: type[exp.Expr], left: float, right: float) -> float | Non
     return made
 
 
-def _fits(value: Value, wanted: str) -> bool:
-    kind = value.kind
-    if kind == "null":
-        return True
-    if wanted == "number":
-        return kind in NUMBERS
-    if wanted == "integer":
-        return kind in INTEGERS
-    if wanted == "text":
-        return kind in ("text", "region")
-    if wanted == "timestamp":
-        return kind == "timestamp" or isinstance(value.constant, str)
-    return kind == wanted
-
-
 _HANDLERS: Final[Mapping[type[exp.Expr], Callable[[Expressions, exp.Expr, Place], Value]]] = {
     exp.Column: Expressions._column,
     exp.Literal: Expressions._literal,
@@ -656,6 +437,6 @@ _HANDLERS: Final[Mapping[type[exp.Expr], Callable[[Expressions, exp.Expr, Place]
     exp.Is: Expressions._is,
     exp.Exists: Expressions._exists,
     exp.Subquery: Expressions._scalar_query,
-    exp.Cast: Expressions._cast,
-    exp.Anonymous: Expressions._call,
+    exp.Cast: calls.converted_to,
+    exp.Anonymous: calls.called,
 }

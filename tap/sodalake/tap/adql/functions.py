@@ -1,7 +1,7 @@
 """Functions: their names, what they take, what they give, and how they are declared (ADQL 2.1, 2.3 and 4; UDFs).
 
-A signature says what arguments must be: a kind, or ``number``, or ``integer``. What cannot be told by signatures (aggregates, geometry, CAST, COALESCE, IN_UNIT) has modules of
-its own; such functions are listed here with the numbers of arguments that they take.
+A signature says what arguments must be: a kind, or ``number``, or ``integer``. What signatures cannot tell (aggregates,
+geometry, COALESCE, IN_UNIT) is listed here with the number of arguments only; `calls` and `geometry` check the rest.
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ _PARTS: Final[Mapping[type[exp.Expr], frozenset[str]]] = {
     exp.Exists: frozenset(["this"]),
     exp.Div: frozenset(["this", "expression", "typed", "safe"]),
     exp.DPipe: frozenset(["this", "expression", "safe"]),
-} | dict.fromkeys((exp.Add, exp.Sub, exp.Mul, exp.And, exp.Or, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Is), _BINARY)  # fmt: skip
+    **dict.fromkeys((exp.Add, exp.Sub, exp.Mul, exp.And, exp.Or, exp.Is), _BINARY),
+    **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), _BINARY),
+}
 
 _CALLED: Final[Mapping[str, str]] = {
     "lateral": "LATERAL",
@@ -201,10 +203,11 @@ def _join(text: str, node: exp.Expr) -> None:
 def _star(text: str, node: exp.Expr) -> None:
     holder = node.parent
     counted = False
+    key = node.arg_key
     if isinstance(holder, exp.Column):
-        holder, key = holder.parent, holder.arg_key
+        key = holder.arg_key
+        holder = holder.parent
     else:
-        key = node.arg_key
         counted = (
             isinstance(holder, exp.Anonymous)
             and holder.this == CALL + "COUNT"

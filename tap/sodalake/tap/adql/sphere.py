@@ -1,8 +1,8 @@
 """Points, circles and polygons on the sphere, many at once, in numpy.
 
 Shapes come as rows of numbers in degrees: 2 are a point, 3 a circle, 2n a polygon of n corners. Edges are great
-circles; what is on a boundary is inside. A polygon must fit into half the sky; which of its two sides is meant is then clear,
-whichever way its corners go round.
+circles; what is on a boundary is inside. A polygon must fit into half the sky; which of its two sides is meant is then
+clear, whichever way its corners go round.
 
 Differences of unit vectors are taken before they are multiplied: so a polygon of an arcsecond is as exact as one of ten
 degrees (the plain cross product of its corners loses five digits).
@@ -55,7 +55,7 @@ def separation(one: Floats, other: Floats) -> Floats:
 def valid(shapes: Floats) -> Flags:
     """Say which shapes (N, k) are any: finite, latitudes and radii in range, polygons within half the sky."""
     count = shapes.shape[1]
-    good: Flags = np.asarray(np.isfinite(shapes).all(axis=1))
+    good: Flags = np.logical_and.reduce(np.isfinite(shapes), axis=1)
     with np.errstate(invalid="ignore"):
         if count == 3:
             return good & (np.abs(shapes[:, 1]) <= 90) & (shapes[:, 2] >= 0) & (shapes[:, 2] <= 180)
@@ -140,8 +140,7 @@ def _crossing(one: Floats, other: Floats) -> Flags:
     sides = [-_dot(ab, c - a), -_dot(cd, b - c), _dot(ab, d - b), _dot(cd, a - d)]
     left = np.logical_and.reduce([side > _NEAR for side in sides])
     right = np.logical_and.reduce([side < -_NEAR for side in sides])
-    made: Flags = np.asarray(left | right).any(axis=(1, 2))
-    return made
+    return np.asarray(np.logical_or.reduce(left | right, axis=(1, 2)))
 
 
 def contained(one: Floats, other: Floats) -> Flags:
@@ -172,7 +171,9 @@ def _in_circle(one: Floats, circle: Floats) -> Flags:
             reach = np.minimum(reach + np.radians(one[:, 2]), np.pi)
         return np.asarray(reach <= radius + _NEAR)
     polygons = corners(one)
-    near: Flags = np.asarray(separation(polygons, centre[:, None]) <= radius[:, None] + _NEAR).all(axis=1)
+    near: Flags = np.logical_and.reduce(
+        separation(polygons, centre[:, None]) <= radius[:, None] + _NEAR, axis=1
+    )
     # A circle of more than 90 degrees is no convex shape: what is left of the sky must miss the polygon.
     wide = radius > np.pi / 2
     if wide.any():
@@ -265,4 +266,4 @@ def _flat_centroids(points: Floats, pole: Floats) -> Floats:
     weight = _dot(pole[:, None], np.cross(second, third))[..., None]
     total = weight.sum(axis=1)
     shift = (weight * (second + third) / 3).sum(axis=1) / np.where(total != 0, total, 1)
-    return np.where(total != 0, first[:, 0] + shift, points.mean(axis=1))
+    return np.asarray(np.where(total != 0, first[:, 0] + shift, points.mean(axis=1)))

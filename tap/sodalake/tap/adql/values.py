@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from ..metadata import Column
+from .kinds import SQL
 
-__all__ = ["Value", "call", "cast", "number", "whole"]
+__all__ = ["Value", "call", "cast", "converted", "number", "whole"]
 
 
 @dataclass(slots=True)
@@ -56,3 +57,12 @@ def number(value: float) -> exp.Expr:
 def whole(value: int) -> str:
     """Return the kind of a whole number."""
     return "int" if -(2**31) <= value < 2**31 else "long" if -(2**63) <= value < 2**63 else "double"
+
+
+def converted(value: Value, kind: str) -> exp.Expr:
+    """Return a value's node, converted to a kind where it is of another."""
+    if value.kind == kind or value.kind == "null":
+        return value.node
+    if value.kind == "timestamp" and kind == "text":
+        return call("TIMESTAMP_TEXT", value.node)
+    return cast(value.node, SQL[kind])
