@@ -111,8 +111,6 @@ SELECT id FROM a UNION (WITH p AS (SELECT id FROM b) SELECT id FROM p)
 WITH p (k) AS (SELECT id FROM a) SELECT k FROM p
 -- name: top_before_distinct
 SELECT TOP 5 DISTINCT id FROM a
--- name: top_expression
-SELECT TOP 2+3 id FROM a
 -- name: top_negative
 SELECT TOP -1 id FROM a
 -- name: offset_name
@@ -145,10 +143,6 @@ SELECT id FROM a GROUP BY ROLLUP (id)
 SELECT id FROM a GROUP BY GROUPING SETS ((id))
 -- name: cross_join
 SELECT * FROM a CROSS JOIN b
--- name: semi_join
-SELECT * FROM a SEMI JOIN b ON a.id = b.id
--- name: asof_join
-SELECT * FROM a ASOF JOIN b ON a.id >= b.id
 -- name: left_without_on
 SELECT * FROM a LEFT JOIN b
 -- name: two_conditions

@@ -262,6 +262,10 @@ class Expressions:
         if kind == "null":
             kind = "double"
         unit = left.unit if isinstance(node, exp.Add | exp.Sub) and left.unit == right.unit else ""
+        if right.constant is not None:
+            unit = left.unit
+        elif left.constant is not None and not isinstance(node, exp.Div):
+            unit = right.unit
         integers = kind in INTEGERS
         if integers:
             kind = "long"

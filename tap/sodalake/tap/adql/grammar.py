@@ -65,6 +65,22 @@ _PARTS: Final[Mapping[type[exp.Expr], frozenset[str]]] = {
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), _BINARY),
 }
 
+_TYPES: Final = frozenset(
+    [
+        "BIGINT",
+        "CHAR",
+        "CIRCLE",
+        "DOUBLE",
+        "FLOAT",
+        "INT",
+        "POINT",
+        "POLYGON",
+        "SMALLINT",
+        "TIMESTAMP",
+        "VARCHAR",
+    ]
+)
+
 _CALLED: Final[Mapping[str, str]] = {
     "lateral": "LATERAL",
     "windows": "WINDOW",
@@ -106,6 +122,10 @@ def checked(text: str, tree: exp.Expr | None) -> exp.Query:
 
 
 def _select(text: str, node: exp.Expr) -> None:
+    if not isinstance(node.parent, exp.Subquery | exp.SetOperation | exp.CTE | exp.Exists | exp.In | None):
+        raise error_of(
+            text, node, "A query within another stands in parentheses of its own.", "Write (SELECT …)."
+        )
     if not node.expressions:
         raise error_of(text, node, "This SELECT asks for no columns.", "Name some, or write *.")
     if not node.args.get("from_"):
@@ -262,7 +282,32 @@ def _call(text: str, node: exp.Expr) -> None:
         raise error_of(text, node, f"{function.name} is no table.", "Name a table.")
 
 
+def _alias(text: str, node: exp.Expr) -> None:
+    if not isinstance(node.parent, exp.Select):
+        raise error_of(text, node, "Only columns and tables are given names.", "Remove AS and the name.")
+
+
+def _type(text: str, node: exp.Expr) -> None:
+    word = str(node.args.get("kind") or "").upper() or node.this.value
+    if word not in _TYPES:
+        raise error_of(
+            text,
+            node,
+            f"ADQL does not cast to {word}.",
+            "There are INTEGER, SMALLINT, BIGINT, REAL, DOUBLE PRECISION, CHAR, VARCHAR, TIMESTAMP, POINT, CIRCLE, "
+            "POLYGON.",
+        )
+    given = node.expressions
+    if len(given) > 1 or (given and not str(given[0].this).isdigit()):
+        raise error_of(text, node, "A length is one whole number.", "Write VARCHAR(10).")
+
+
 def _name(text: str, node: exp.Expr) -> None:
+    place = node.meta.get("start") if node._meta else None
+    if place is not None and text[place] == "'":
+        raise error_of(
+            text, node, f"'{node.this}' is a text and names nothing.", f'As a name, write "{node.this}".'
+        )
     if not node.args.get("quoted") and node.this.upper() in RESERVED:
         raise error_of(
             text, node, f"{node.this.upper()} is a reserved word of ADQL.", f'As a name, write "{node.this}".'
@@ -306,6 +351,8 @@ _CHECKS: Final = {
     exp.Distinct: _distinct,
     exp.Anonymous: _call,
     exp.Identifier: _name,
+    exp.Alias: _alias,
+    exp.DataType: _type,
     exp.Is: _is,
     exp.In: _in,
     exp.Ordered: _ordered,

@@ -82,6 +82,7 @@ def _free(first: str, base: str, names: set[str], count: int = 1) -> str:
 
 
 def shape_of_outputs(outputs: list[Output]) -> Shape:
+    """Return the columns of a subquery, as they are seen around it."""
     return shape_of(
         [output.name for output in outputs],
         [output.alias for output in outputs],

@@ -71,6 +71,30 @@ _WHOLE: Final = frozenset([*_NAMES, TokenType.NUMBER, TokenType.STRING, TokenTyp
 _SETS: Final = frozenset([TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT])
 _COUNTED: Final = frozenset([*_SETS, TokenType.JOIN])
 
+_CLAUSES: Final = {
+    TokenType.SELECT: 0,
+    TokenType.FROM: 1,
+    TokenType.WHERE: 2,
+    TokenType.GROUP_BY: 3,
+    TokenType.HAVING: 4,
+    TokenType.ORDER_BY: 5,
+    TokenType.OFFSET: 6,
+}
+_NOT_BEHIND_COMMA: Final = frozenset(
+    [*_CLAUSES, *_SETS, TokenType.COMMA, TokenType.R_PAREN, TokenType.ALIAS, TokenType.JOIN, TokenType.ON]
+)
+_NOT_BEFORE_COMMA: Final = frozenset(
+    [
+        *_CLAUSES,
+        TokenType.L_PAREN,
+        TokenType.DISTINCT,
+        TokenType.ALIAS,
+        TokenType.ON,
+        TokenType.AND,
+        TokenType.OR,
+    ]
+)
+
 _HINTS: Final = {
     "%": "The remainder is MOD(x, y).",
     "[": "Names that need quotes stand in double quotes.",
@@ -165,6 +189,7 @@ def screened(text: str, longest: int) -> list[Token]:
     if tokens[-1].token_type == TokenType.SEMICOLON:
         tokens.pop()
     _bounded(text, tokens)
+    _ordered(text, tokens)
     for at, token in enumerate(tokens):
         before = tokens[at - 1] if at else None
         after = tokens[at + 1] if at + 1 < len(tokens) else None
@@ -278,6 +303,49 @@ def _bounded(text: str, tokens: list[Token]) -> None:
         raise error_at(text, opened[-1].start, "This parenthesis is never closed.", "Close it.")
 
 
+def _ordered(text: str, tokens: list[Token]) -> None:
+    """Refuse clauses that are not in their order: sqlglot takes them in any."""
+    stages = [-1]
+    for at, token in enumerate(tokens):
+        kind = token.token_type
+        if kind == TokenType.L_PAREN:
+            stages.append(-1)
+        elif kind == TokenType.R_PAREN:
+            stages.pop()
+        elif kind in _SETS:
+            stages[-1] = -1
+        elif (stage := _CLAUSES.get(kind)) is not None:
+            if stage <= stages[-1]:
+                raise error_at(
+                    text,
+                    token.start,
+                    f"{token.text.upper()} is not expected here.",
+                    "The order is SELECT, FROM, WHERE, GROUP BY, HAVING, ORDER BY, OFFSET; each stands once.",
+                )
+            stages[-1] = stage
+        elif kind == TokenType.USING:
+            _check_using(text, tokens, at)
+        elif kind == TokenType.DISTINCT and at > 1 and tokens[at - 2].token_type == TokenType.TOP:
+            raise error_at(text, token.start, "DISTINCT stands before TOP.", "Write SELECT DISTINCT TOP n.")
+
+
+def _check_using(text: str, tokens: list[Token], at: int) -> None:
+    """Refuse what is no list of names behind USING: sqlglot would drop qualifiers."""
+    expected = TokenType.L_PAREN
+    for token in tokens[at + 1 :]:
+        kind = token.token_type
+        if expected == TokenType.L_PAREN and kind == expected:
+            expected = TokenType.VAR
+        elif expected == TokenType.VAR and kind in _NAMES:
+            expected = TokenType.COMMA
+        elif expected == TokenType.COMMA and kind == expected:
+            expected = TokenType.VAR
+        elif expected == TokenType.COMMA and kind == TokenType.R_PAREN:
+            return
+        else:
+            raise error_at(text, token.start, "Behind USING stand names of columns.", "Write USING (id).")
+
+
 def _check(text: str, token: Token, before: Token | None, after: Token | None) -> None:
     """Refuse a word that ADQL has not, or not there; mark a function's name."""
     kind = token.token_type
@@ -302,6 +370,15 @@ def _check(text: str, token: Token, before: Token | None, after: Token | None) -
                 token.start,
                 "A text cannot stand here.",
                 "Names stand in double quotes, and texts are joined by ||.",
+            )
+    elif kind == TokenType.COMMA:
+        behind = TokenType.COMMA if after is None else after.token_type
+        if behind in _NOT_BEHIND_COMMA or before is None or before.token_type in _NOT_BEFORE_COMMA:
+            raise error_at(
+                text,
+                token.start,
+                "Something is missing beside this comma.",
+                "Remove it, or add what is missing.",
             )
     elif kind == TokenType.NOT and token.text == "!":
         raise error_at(text, token.start, "“!” is no part of ADQL.", _HINTS["!"])
