@@ -20,7 +20,7 @@ from alert_files import KINDS, Alert, night, write
 from sodalake.lake.alerts import ByAlert, EpochsOf, InFile, LatestOf, Newest
 from sodalake.lake.catalogue import FileRecord
 from sodalake.lake.errors import Damaged, FileGone, NotInLake, OutsideArchive, Unavailable, UsageError
-from sodalake.lake.files import as_url, join, read_bytes
+from sodalake.lake.files import as_url, join, read_bytes, stat
 from sodalake.lake.indexing import index_file
 from sodalake.lake.ingest import Progress, ingest
 from sodalake.lake.lake import Lake
@@ -144,8 +144,7 @@ class IngestContract:
         url = put(23, fresh)
         opened = Lake.open(lake)
         catalogue = opened.catalogue("ztf")
-        stat_of = opened.catalogue("ztf").records()[0]
-        record = catalogue.begin(FileRecord(0, url, len(read_bytes(url)), stat_of.mtime))
+        record = catalogue.begin(FileRecord(0, url, len(read_bytes(url)), stat(url).mtime))
         running = reader()
 
         class Killed(Exception):

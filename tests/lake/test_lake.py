@@ -48,7 +48,9 @@ def test_a_lake_is_made_once_and_opened_again(tmp_path: Path) -> None:
     assert lake.content.archive == ("file:///data/archive", "file:///data/other")
     assert lake.roots[0] == as_url(str(tmp_path / "l" / "files"))
     assert set(lake.rows.tables()) == {
-        f"{s}.{t}" for s in ("ztf", "lsst") for t in ("alert", "object", "sky", "time", "class", "files")
+        f"{s}.{t}"
+        for s in ("ztf", "lsst")
+        for t in ("alert", "object", "sky", "time", "class", "objects", "files")
     }
     lake.close()
 

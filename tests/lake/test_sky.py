@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from sodalake.lake.catalogue import FileRecord
 from sodalake.lake.errors import ConfigurationError, Damaged, UsageError
-from sodalake.lake.files import as_url, join, read_bytes
+from sodalake.lake.files import as_url, join, read_bytes, stat
 from sodalake.lake.indexing import index_file
 from sodalake.lake.ingest import Progress, ingest
 from sodalake.lake.keys import parse_sky_key, sky_keys, sky_range
@@ -365,7 +365,7 @@ class SkyContract:
         ]
         url = put(23, moved)
         catalogue = running.lake.catalogue("ztf")
-        record = catalogue.begin(FileRecord(0, url, len(read_bytes(url)), catalogue.records()[0].mtime))
+        record = catalogue.begin(FileRecord(0, url, len(read_bytes(url)), stat(url).mtime))
 
         class Killed(Exception):
             pass

@@ -19,23 +19,22 @@ import pyarrow.compute as pc
 
 from .catalogue import FileView
 from .coveringrows import GROUP, PAYLOAD, CoveringRows, chosen, seen_rows
-from .errors import Damaged, Unavailable, UsageError
+from .epochrows import EPOCH_GROUPS, epoch_rows, schema_numbers, version_of
+from .errors import Unavailable, UsageError
 from .flatrows import covering_schema, flat_schema, of_names, unpacked
 from .flatten import id_texts, times_of
-from .indextables import CLASS, SKY, TIME, index_tables
+from .indextables import CLASS, SKY, TIME, index_tables, require_whole
 from .keys import alert_keys, class_range, object_keys, object_range, sky_range, time_ranges
 from .keys import parse_alert_key as parse_plain_key
 from .lake import Lake
-from .rows import Cells
 from .scanning import FIRST, MOST, Scanner
 from .stamprows import object_key_of
 from .survey import Survey
-from .versions import SINGLE, versions, wrap
+from .versions import SINGLE
 
 __all__ = ["AlertRows", "TooManyRows", "covering_schema", "flat_schema"]
 
 _TRIES = 5
-_Rows = list[tuple[bytes, Cells]]
 
 
 class TooManyRows(UsageError):
@@ -83,8 +82,8 @@ class AlertRows:
         ranges = [object_range(one) for one in dict.fromkeys(object_ids) if _is_id(one)]
         schema, view = self._begin(survey, names, view)
         count = 0
-        for batch in self._scanner.ranges(f"{survey.name}.object", ranges, ["d", "s"]):
-            cells = _of_object_rows(view, batch)
+        for batch in self._scanner.ranges(f"{survey.name}.object", ranges, EPOCH_GROUPS):
+            cells = epoch_rows(view, batch).cells
             count = _counted(survey, "object", count + len(cells), most)
             yield from self._unpacked(survey, cells, schema, SINGLE)
 
@@ -134,7 +133,7 @@ class AlertRows:
         """Return some files' versions of some `object` cells, each alone; and which of the keys have none."""
         rows = self._scanner.keys(f"{survey.name}.object", keys, ["d"])
         cells = [
-            _version(row[0], number) if row and row[0] else None
+            version_of(row[0], number) if row and row[0] else None
             for row, number in zip(rows, files.tolist(), strict=True)
         ]
         gone = np.flatnonzero([cell is None for cell in cells])
@@ -211,11 +210,7 @@ class AlertRows:
         view: FileView | None,
     ) -> Iterator[pa.Table]:
         schema, view = self._begin(survey, names, view)
-        if table not in index_tables(survey) or view.lacking(table):
-            raise UsageError(
-                f"Not all files of {survey.name} are in its index {table}.",
-                f"The archive's operator has to run `sodalake ingest {survey.name} --reindex`.",
-            )
+        require_whole(survey, table, view)
         alone = set(names) <= set(survey.covering_names)
         count = 0
         for batch in self._scanner.ranges(f"{survey.name}.{table}", scans, [GROUP]):
@@ -276,35 +271,10 @@ class AlertRows:
         self, survey: Survey, cells: Sequence[bytes], schema: pa.Schema, skip: int
     ) -> Iterator[pa.Table]:
         if cells:
-            packings = self._lake.catalogue(survey.name).packings(_schema_numbers(cells, skip))
+            packings = self._lake.catalogue(survey.name).packings(
+                np.unique(schema_numbers(cells, skip)).tolist()
+            )
             yield unpacked(cells, packings, schema, skip=skip)
-
-
-def _schema_numbers(cells: Sequence[bytes], skip: int) -> list[int]:
-    joined = b"".join([cell[skip : skip + 2] for cell in cells])
-    if len(joined) != 2 * len(cells):
-        raise Damaged("A packed row is shorter than its schema number.", "Ingest the row's file again.")
-    return [int(number) for number in np.unique(np.frombuffer(joined, "<u2"))]
-
-
-def _of_object_rows(view: FileView, batch: _Rows) -> list[bytes]:
-    """Return the `d` cells, of one version each, of those rows of table `object` that may be seen."""
-    there = [(data, stamps) for _, (data, stamps) in batch if data and stamps]
-    seen = chosen(view, [stamps for _, stamps in there])
-    cells = []
-    for at, number in zip(seen.which.tolist(), seen.files.tolist(), strict=True):
-        cell = _version(there[at][0], number)
-        if cell is None:
-            raise Damaged("A row has stamps of a file that it has no columns of.", "Ingest the file again.")
-        cells.append(cell)
-    return cells
-
-
-def _version(cell: bytes, number: int) -> bytes | None:
-    """Return a cell with a file's version alone, or None where it has none."""
-    if cell[0] == 1:
-        return cell if int.from_bytes(cell[1:5], "little") == number else None
-    return next((wrap(number, load) for file, load in versions(cell) if file == number), None)
 
 
 def _counted(survey: Survey, table: str, count: int, most: int | None) -> int:

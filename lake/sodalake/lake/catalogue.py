@@ -139,6 +139,17 @@ class FileView:
                 seen &= ~np.isin(rows, lost)
         return seen
 
+    def committed(self, record: FileRecord, lost: Mapping[int, Iterable[int]]) -> FileView:
+        """Return the view once a file is committed that supersedes these rows of others."""
+        records = {**self.records, record.number: replace(record, state="committed")}
+        if record.replaces in records:
+            records[record.replaces] = replace(records[record.replaces], state="superseded")
+        superseded = dict(self.superseded)
+        for number, rows in lost.items():
+            mine = np.unique(np.fromiter(rows, np.uint32))
+            superseded[number] = {**superseded.get(number, {}), record.number: mine}
+        return FileView(self.generation, records, self.by_path, superseded)
+
     def lacking(self, table: str) -> list[FileRecord]:
         """Return the files that may be seen and have alerts, but none of them in index table `table`."""
         return [

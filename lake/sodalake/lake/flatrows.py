@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .catalogue import Catalogue
+from .epochrows import schema_numbers
 from .lake import Lake
 from .packing import Packing, unified_schema, unpack
 from .survey import Survey
@@ -127,9 +128,9 @@ def unpacked(
         return schema.empty_table()
     if not len(schema):
         return pa.table({"": pa.nulls(len(cells))}).select([])
-    numbers = np.frombuffer(b"".join([cell[skip : skip + 2] for cell in cells]), "<u2")
+    numbers = schema_numbers(cells, skip)
     used = np.unique(numbers).tolist()
-    if len(used) < 2 or len(numbers) != len(cells):
+    if len(used) < 2:
         return conformed(unpack(cells, packings, schema.names, skip=skip), schema)
     parts, order = [], []
     for number in used:

@@ -36,6 +36,7 @@ from .places import ABSENT, Place
 from .rows.protocol import RowStore
 from .stampindex import index_column
 from .stamprows import StampRow
+from .summarising import OwnDeltas, replace_deltas, stem_of
 from .survey import Survey
 from .versions import add, versions, wrap
 from .writing import write_whole
@@ -244,6 +245,9 @@ class _Indexing:
         self._alert, self._object = f"{survey.name}.alert", f"{survey.name}.object"
         self._catalogue = lake.catalogue(survey.name)
         self._lost: dict[int, list[int]] = {}
+        self._bereft: dict[int, dict[bytes, set[int]]] = {}  # of `_lost`, by object
+        self._superseded = 0
+        self._own = OwnDeltas(lake.rows, survey, record.number)
         self._seen: dict[bytes, int] = {}
         self._skipped: Counter[str] = Counter()
         self._first, self._last = np.inf, -np.inf
@@ -268,7 +272,7 @@ class _Indexing:
             checksum = footer_checksum(source)
         finally:
             source.close()
-        self._catalogue.supersede(record.number, self._lost)
+        self._own.write(self._lost.get(record.number, ()))
         done = replace(
             record,
             state="committed",
@@ -278,8 +282,12 @@ class _Indexing:
             night=_night(record.url),
             first=float(self._first) if self._seen else None,
             last=float(self._last) if self._seen else None,
-            tables=tuple(name for name in index_tables(self._survey) if name in COVERING),
+            tables=index_tables(self._survey),
         )
+        if self._bereft:
+            after = self._view.committed(done, self._lost)
+            replace_deltas(self._rows, self._catalogue, self._survey, after, record.number, self._bereft)
+        self._catalogue.supersede(record.number, self._lost)
         self._catalogue.commit(done, self._lost)
         counts = Counter(place.kind.name for column in places for place in column)
         return FileReport(
@@ -287,7 +295,7 @@ class _Indexing:
             url=record.url,
             size=record.size,
             rows=len(self._seen),
-            superseded=sum(len(rows) for number, rows in self._lost.items() if number != record.number),
+            superseded=self._superseded,
             skipped=dict(self._skipped),
             missing=missing,
             places=dict(counts),
@@ -323,7 +331,8 @@ class _Indexing:
         ids, times = about.alert_ids.take(take), about.times[kept]
         self._first, self._last = min(self._first, times.min()), max(self._last, times.max())
         alerts = alert_keys(ids)
-        objects = object_keys(about.object_ids.take(take), times, ids)
+        object_ids = about.object_ids.take(take)
+        objects = object_keys(object_ids, times, ids)
         rows = (kept + flat.first).tolist()
         for key, row in zip(alerts, rows, strict=True):
             before = self._seen.get(key)
@@ -343,6 +352,7 @@ class _Indexing:
             ],
         )
         payloads = covering_payloads(self._catalogue, self._survey, table, kept + flat.first)
+        self._own.add(object_ids, times, kept + flat.first, payloads)
         places_of = about.ra[kept], about.dec[kept]
         for name, which, keys in covering_keys(self._survey, table, ids, times, places_of, COVERING):
             loads = [payloads[at] for at in which.tolist()]
@@ -382,7 +392,8 @@ class _Indexing:
         cells = rivals.get(key)
         if cells is None:
             return wrap(self._record.number, payload)
-        return add(cells.get(group), self._record.number, payload, self._view.visible)
+        record = self._record
+        return add(cells.get(group), record.number, payload, self._view.visible, record.replaces)
 
     def _rivals(self, alerts: Sequence[bytes]) -> dict[bytes, dict[str, bytes]]:
         """Return the cells, alerts' and objects', that committed files have under these alerts."""
@@ -394,9 +405,14 @@ class _Indexing:
             rivals[key] = {"p": cells[0]}
             for number, packed in versions(cells[0]):
                 entry = StampRow.unpack(packed)
-                if number != self._record.number and self._view.row_visible(number, entry.row):
-                    self._lost.setdefault(number, []).append(entry.row)
-                    epochs.append(entry.object_key)
+                if number == self._record.number:
+                    continue
+                # What another file hides already is hidden by this one too: that one may be ingested anew, with less.
+                self._superseded += self._view.row_visible(number, entry.row)
+                self._lost.setdefault(number, []).append(entry.row)
+                bereft = self._bereft.setdefault(number, {})
+                bereft.setdefault(stem_of(entry.object_key), set()).add(entry.row)
+                epochs.append(entry.object_key)
         if epochs:
             for key, cells in zip(epochs, self._rows.get_many(self._object, epochs, ["d", "s"]), strict=True):
                 if cells:

@@ -13,11 +13,23 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .catalogue import FileView
+from .errors import UsageError
 from .keys import class_keys, sky_keys, time_keys
 from .sky import sky_cells
 from .survey import Survey
 
-__all__ = ["CLASS", "COVERING", "OBJECTS", "SKY", "TIME", "classes_of", "covering_keys", "index_tables"]
+__all__ = [
+    "CLASS",
+    "COVERING",
+    "OBJECTS",
+    "SKY",
+    "TIME",
+    "classes_of",
+    "covering_keys",
+    "index_tables",
+    "require_whole",
+]
 
 SKY, TIME, CLASS, OBJECTS = "sky", "time", "class", "objects"
 
@@ -29,7 +41,25 @@ _Floats = npt.NDArray[np.float64]
 
 def index_tables(survey: Survey) -> tuple[str, ...]:
     """Return the index tables that a survey has: `class` only where its file says what a class is."""
-    return (SKY, TIME, *((CLASS,) if survey.klass is not None else ()))
+    return (SKY, TIME, *((CLASS,) if survey.klass is not None else ()), OBJECTS)
+
+
+def require_whole(survey: Survey, table: str, view: FileView) -> None:
+    """Refuse to read an index that lacks files: what it does not show would look as if it were not there.
+
+    Raises
+    ------
+    UsageError
+        With what its operator has to do.
+    """
+    if table not in index_tables(survey):
+        raise UsageError(f"{survey.name} has no index {table}.")
+    lacking = view.lacking(table)
+    if lacking:
+        raise UsageError(
+            f"{len(lacking)} files of {survey.name} are not in its index {table} yet.",
+            f"The archive's operator has to run `sodalake ingest {survey.name} --reindex`.",
+        )
 
 
 def covering_keys(

@@ -157,6 +157,11 @@ def ingest(
     return report
 
 
+def _is(record: FileRecord, given: FileStat) -> bool:
+    """Say whether a record is of a file as it is now."""
+    return record.size == given.size and abs(record.mtime - given.mtime) < 1e-3
+
+
 def _root(path: str) -> str:
     fixed = path.split("*")[0].split("?")[0].split("[")[0]
     if fixed != path or fixed.endswith(_SUFFIXES):
@@ -221,8 +226,7 @@ class _Run:
 
     def _is_known(self, given: FileStat, known: dict[str, FileRecord]) -> bool:
         record = known.get(given.url)
-        same = record is not None and record.size == given.size and abs(record.mtime - given.mtime) < 1e-3
-        if same and record is not None and record.state == "committed":
+        if record is not None and _is(record, given) and record.state == "committed":
             self._report.known.append(given.url)
             self._step(given)
             return True
@@ -261,10 +265,13 @@ class _Run:
 
     def _begin(self, given: FileStat, known: dict[str, FileRecord]) -> FileRecord:
         record = known.get(given.url)
-        if record is not None and record.state == "pending":
-            # Killed in between: the same number, so that rows already written are written over.
+        if record is not None and record.state == "pending" and _is(record, given):
+            # Killed in between: the same number, so that rows already written are written over. A file that was changed
+            # since gets another: rows that it has no more must never be seen.
             return FileRecord(record.number, given.url, given.size, given.mtime, replaces=record.replaces)
-        replaced = record.number if record is not None else None
+        replaced = None
+        if record is not None:
+            replaced = record.replaces if record.state == "pending" else record.number
         return self._catalogue.begin(FileRecord(0, given.url, given.size, given.mtime, replaces=replaced))
 
     def _finish(

@@ -63,11 +63,13 @@ __all__ = [
     "object_key",
     "object_keys",
     "object_range",
+    "object_stems",
     "parse_alert_key",
     "parse_object_key",
     "parse_sky_key",
     "sky_keys",
     "sky_range",
+    "stem_range",
     "summary_keys",
     "summary_shares",
     "text_ids",
@@ -297,8 +299,8 @@ def class_range(klass: str, first: float, last: float) -> tuple[bytes, bytes] | 
     return (stem + between[0], stem + between[1]) if between else None
 
 
-def summary_keys(object_ids: pa.Array, file: int, by: int = 0) -> list[bytes]:
-    """Return the keys in table ``objects`` of what a file (with `by`: as another one left it) has of N objects.
+def object_stems(object_ids: pa.Array) -> list[bytes]:
+    """Return what the keys of N objects (text) begin with in the tables ``object`` and ``objects``.
 
     Raises
     ------
@@ -306,11 +308,21 @@ def summary_keys(object_ids: pa.Array, file: int, by: int = 0) -> list[bytes]:
         An id is null, empty or too long.
     """
     escaped = _escaped_all(object_ids)
-    end = b"_%010d_%010d" % (file, by)
     return [
-        _SALTS[crc(raw) & 255] + object_id + end
+        _SALTS[crc(raw) & 255] + object_id
         for raw, object_id in zip(_raw(object_ids, escaped), escaped, strict=True)
     ]
+
+
+def stem_range(stem: bytes) -> tuple[bytes, bytes]:
+    """Return the range of the object that keys of a stem are of: `object_range`."""
+    return stem + b"_", stem + b"`"
+
+
+def summary_keys(stems: Iterable[bytes], file: int, by: int = 0) -> list[bytes]:
+    """Return the keys in table ``objects`` of what a file has of some objects; with `by`, as another file left it."""
+    end = b"_%010d_%010d" % (file, by)
+    return [stem + end for stem in stems]
 
 
 def summary_shares() -> list[tuple[bytes, bytes]]:

@@ -19,11 +19,12 @@ from .catalogue import FileRecord
 from .coveringrows import GROUP, covering_payloads
 from .errors import Damaged, LakeError
 from .indexing import FileReport, FlatFile, footer_checksum, opened, read_flat
-from .indextables import covering_keys, index_tables
+from .indextables import OBJECTS, covering_keys, index_tables
 from .ingest import IngestReport, Progress
 from .lake import Lake
 from .lease import writer
 from .processes import Pool
+from .summarising import OwnDeltas
 from .survey import Survey
 from .versions import add
 
@@ -147,12 +148,19 @@ def fill_file(lake_url: str, survey_name: str, record: FileRecord) -> FileReport
             if footer_checksum(source) != record.checksum:
                 raise Damaged(f"{record.url} changed since its ingest.", "Ingest it again.")
             first = count = 0
+            own = OwnDeltas(lake.rows, survey, record.number)
             lacking = tuple(name for name in index_tables(survey) if name not in record.tables)
             for group in range(file.metadata.num_row_groups):
                 flat = read_flat(file, survey, group, first)
                 for start in range(0, flat.table.num_rows, _BATCH):
-                    count += _write(lake, survey, record, flat, start, lacking)
+                    count += _write(lake, survey, record, flat, start, lacking, own)
                 first += flat.table.num_rows
+            if OBJECTS in lacking:
+                view = lake.catalogue(survey_name).view()
+                own.write(
+                    view.superseded.get(record.number, {}).get(record.number, np.empty(0, np.uint32)).tolist()
+                )
+                own.write_replaced(view)
         finally:
             source.close()
         lake.catalogue(survey_name).fill(record, lacking)
@@ -172,28 +180,40 @@ def fill_file(lake_url: str, survey_name: str, record: FileRecord) -> FileReport
 
 
 def _write(
-    lake: Lake, survey: Survey, record: FileRecord, flat: FlatFile, start: int, lacking: tuple[str, ...]
+    lake: Lake,
+    survey: Survey,
+    record: FileRecord,
+    flat: FlatFile,
+    start: int,
+    lacking: tuple[str, ...],
+    own: OwnDeltas,
 ) -> int:
-    """Write some rows of a row group into the covering tables that lack them; return how many."""
+    """Write some rows of a row group into the covering tables that lack them; return how many.
+
+    All are given to `own`: what a file has of its objects is told before others are taken into account.
+    """
     catalogue = lake.catalogue(survey.name)
     view = catalogue.view()
     about = flat.essentials
     kept = np.flatnonzero(about.keep[start : start + _BATCH]) + start
-    # A superseded row is left out: written now, it would stand behind the newer version that hides it.
-    kept = kept[view.rows_visible(record.number, (kept + flat.first).astype(np.uint32))]
     if not len(kept):
         return 0
     take = pa.array(kept)
-    table, ids, places = flat.table.take(take), about.alert_ids.take(take), (about.ra[kept], about.dec[kept])
-    payloads = covering_payloads(catalogue, survey, table, kept + flat.first)
-    for name, which, keys in covering_keys(survey, table, ids, about.times[kept], places, lacking):
+    table, rows, times = flat.table.take(take), kept + flat.first, about.times[kept]
+    payloads = covering_payloads(catalogue, survey, table, rows)
+    own.add(about.object_ids.take(take), times, rows, payloads)
+    places = about.ra[kept], about.dec[kept]
+    # A superseded row is left out: written now, it would stand behind the newer version that hides it.
+    seen = view.rows_visible(record.number, rows.astype(np.uint32))
+    for name, which, keys in covering_keys(survey, table, about.alert_ids.take(take), times, places, lacking):
+        of_these = [(key, payloads[at]) for key, at in zip(keys, which.tolist(), strict=True) if seen[at]]
         qualified = f"{survey.name}.{name}"
-        before = [cells[0] if cells else None for cells in lake.rows.get_many(qualified, keys, [GROUP])]
+        found = lake.rows.get_many(qualified, [key for key, _ in of_these], [GROUP])
         lake.rows.put_many(
             qualified,
             [
-                (key, {GROUP: add(cell, record.number, payloads[at], view.visible)})
-                for key, cell, at in zip(keys, before, which.tolist(), strict=True)
+                (key, {GROUP: add(cells[0] if cells else None, record.number, load, view.visible)})
+                for (key, load), cells in zip(of_these, found, strict=True)
             ],
         )
-    return len(kept)
+    return int(seen.sum())

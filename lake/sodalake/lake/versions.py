@@ -45,13 +45,26 @@ def newest(cell: bytes, visible: Callable[[int], bool]) -> tuple[int, bytes] | N
     return next(((file, load) for file, load in reversed(list(versions(cell))) if visible(file)), None)
 
 
-def add(cell: bytes | None, file: int, payload: bytes, visible: Callable[[int], bool]) -> bytes:
-    """Return the cell with a version of `file` added, keeping of the older ones the newest visible only."""
+def add(
+    cell: bytes | None,
+    file: int,
+    payload: bytes,
+    visible: Callable[[int], bool],
+    replaces: int | None = None,
+) -> bytes:
+    """Return the cell with a version of `file` added, keeping of the older ones the newest visible only.
+
+    With `replaces`, the file that is gone once `file` is committed: where the newest visible is of this one, the newest
+    but that is kept too.
+    """
     if cell is None:
         return wrap(file, payload)
     kept = newest(cell, lambda number: number != file and visible(number))
     if kept is None:
         return wrap(file, payload)
     both = [kept, (file, payload)]
+    if kept[0] == replaces:
+        before = newest(cell, lambda number: number not in (file, replaces) and visible(number))
+        both = [before, *both] if before is not None else both
     head = bytes([len(both)]) + b"".join(_ENTRY.pack(number, len(load)) for number, load in both)
     return head + b"".join(load for _, load in both)
