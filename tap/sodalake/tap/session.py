@@ -96,6 +96,13 @@ class Session:
                 self._engines[memory] = Engine(self._threads, memory)
             return self._engines[memory]
 
+    def close(self) -> None:
+        """Let go of DuckDB."""
+        with self._lock:
+            engines, self._engines = self._engines, {}
+        for engine in engines.values():
+            engine.close()
+
     def asked(self, question: Question, indices: Indices = "all") -> _Asked:
         """Understand and plan a question.
 

@@ -36,6 +36,7 @@ def explain(adql: str, lake_url: str | None, run: bool, archive: bool, as_json: 
         raise ConfigurationError("No lake is named.", "Say --lake URL, or `lake` in the configuration.")
     tap = settings.tap
     lake = Lake.open(settings.lake)
+    session = Session(lake, threads=2)
     try:
         question = Question(
             adql,
@@ -44,11 +45,12 @@ def explain(adql: str, lake_url: str | None, run: bool, archive: bool, as_json: 
             limits=Limits(tap.query, tap.index_rows, tap.memory, tap.upload_rows),
         )
         began = time.perf_counter()
-        found: Explained = Session(lake, threads=2).explained(
+        found: Explained = session.explained(
             question, run=run, indices="none" if archive else "all"
         )
         seconds = time.perf_counter() - began
     finally:
+        session.close()
         lake.close()
     if as_json:
         rows = {"rows": found.rows, "seconds": round(seconds, 3)} if run else {}

@@ -339,7 +339,12 @@ def ranges_of(regions: Sequence[Shape]) -> tuple[tuple[int, int], ...]:
     for shape in regions:
         if not isinstance(shape, Circle):
             parts.append(polygon_ranges(np.array(shape.lon), np.array(shape.lat)))
-    return tuple(sorted(pair for part in parts for pair in joined(part)))
+    together: list[tuple[int, int]] = []
+    for first, after in sorted(pair for part in parts for pair in joined(part)):
+        if together and first <= together[-1][1]:  # what two regions share is read once
+            first, after = together[-1][0], max(after, together.pop()[1])
+        together.append((first, after))
+    return tuple(together)
 
 
 def _grown(shape: Shape, reach: float) -> Circle:

@@ -194,13 +194,16 @@ class Run:
             yield from self._read(read)
             return
         waiting: list[pa.Table] = []
+        counted = self.counted.setdefault(read.source, Counted())
         for table in self._read(read):
             waiting.append(table)
             if sum(one.nbytes for one in waiting) > _GATHERED:
                 yield self.reduced(read, waiting)
                 waiting = []
-        if waiting:
-            yield self.reduced(read, waiting)
+        if waiting or not counted.rows:
+            yield self.reduced(
+                read, waiting
+            )  # of nothing, too: an aggregate has other columns than the table
 
     def reduced(self, read: Read, tables: Sequence[pa.Table]) -> pa.Table:
         """Return what a reduction leaves of some rows."""
