@@ -20,6 +20,9 @@ __all__ = ["DOCUMENTS", "tap_mode"]
 _TR: Final = "http://www.ivoa.net/xml/TAPRegExt/v1.0"
 _STD: Final = "ivo://ivoa.net/std/TAPRegExt#"
 _UDF: Final = f"{_STD}features-udf"
+# ADQL 2.1 (4.1) writes these types in small letters. Clients compare them as TAPRegExt has them, and STILTS 3.4.7 takes
+# one that it does not know so for an error; as ADQL writes it, it is a warning.
+_UNKNOWN: Final = frozenset({"features-adql-conditional"})
 _DAY: Final = 86_400
 
 DOCUMENTS: Final = (
@@ -76,7 +79,10 @@ def _add(capability: etree._Element, settings: Settings) -> None:
 
 def _features(language: etree._Element) -> None:
     for kind, forms in FEATURES.items():
-        group = _element(language, "languageFeatures", attributes={"type": kind})
+        name = kind.rpartition("#")[2]
+        group = _element(
+            language, "languageFeatures", attributes={"type": kind if name in _UNKNOWN else f"{_STD}{name}"}
+        )
         for form in forms:
             _element(_element(group, "feature"), "form", form)
     group = _element(language, "languageFeatures", attributes={"type": _UDF})

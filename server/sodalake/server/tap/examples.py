@@ -37,7 +37,7 @@ def examples(published: Published) -> list[Example]:
             "Stamps near a place",
             "ivoa.obscore",
             "SELECT TOP 10 obs_publisher_did, target_name, t_min, access_url FROM ivoa.obscore\n"
-            "WHERE DISTANCE(s_ra, s_dec, 150.1, 2.2) < 0.5",
+            "WHERE 1 = CONTAINS(POINT('ICRS', s_ra, s_dec), CIRCLE('ICRS', 150.1, 2.2, 0.5))",
         ),
         Example(
             "columns",
@@ -58,7 +58,7 @@ def _of_alerts(table: Table) -> Iterator[Example]:
         f"Alerts of {schema} within an arcminute of a place",
         name,
         f"SELECT TOP 100 {what} FROM {name}\n"  # noqa: S608 - ADQL can only read
-        f"WHERE DISTANCE({roles['ra']}, {roles['dec']}, 150.1, 2.2) < 1/60.0",
+        f"WHERE 1 = CONTAINS(POINT('ICRS', {roles['ra']}, {roles['dec']}), CIRCLE('ICRS', 150.1, 2.2, 0.0167))",
     )
     if "class" in roles:
         yield Example(

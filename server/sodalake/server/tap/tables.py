@@ -1,8 +1,8 @@
 """``/tap/tables`` and ``/tap/tables/NAME``: what TAP_SCHEMA tells, as VOSI 1.1 (2.3) wants it.
 
 Astroquery's TapPlus asks for some tables by ``tables=``, for none of their columns by ``only_tables=true``, and fails
-where a column has no attribute ``esatapplus:flags``. VODataService lets columns have attributes of other namespaces, so
-every document has it.
+where a column has no attribute ``esatapplus:flags``. The schema of VODataService lets columns have no attribute of
+others, so only TapPlus gets it; it is known by these parameters, and by naming no User-Agent, which nobody else does.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _ESA: Final = "http://esa.int/xml/EsaTapPlus"
 _NAMES: Final = {"vtm": _VTM, "vs": _VS, "xsi": _XSI, "esatapplus": _ESA}
 _XML: Final = "text/xml; charset=utf-8"
+_ESA_PARAMETERS: Final = frozenset({"only_tables", "tables", "share_accessible"})
 _KEPT: Final = 16
 
 
-def tableset(published: Published, *, columns: bool = True, only: Collection[str] | None = None) -> bytes:
+def tableset(
+    published: Published, *, columns: bool = True, only: Collection[str] | None = None, flags: bool = False
+) -> bytes:
     """Return the document of all tables.
 
     Parameters
@@ -40,6 +43,8 @@ def tableset(published: Published, *, columns: bool = True, only: Collection[str
         Whether columns and foreign keys are told (``detail=max``).
     only
         Qualified names, in small letters, of the tables that are told; None: all.
+    flags
+        Whether columns have the attribute that TapPlus needs.
     """
     root = etree.Element(f"{{{_VTM}}}tableset", nsmap=_NAMES)
     root.set(f"{{{_XSI}}}type", "vs:TableSet")
@@ -52,7 +57,7 @@ def tableset(published: Published, *, columns: bool = True, only: Collection[str
             element, name=schema.name, title=schema.title, description=schema.description, utype=schema.utype
         )
         for table in tables:
-            _table(etree.SubElement(element, "table"), table, columns)
+            _table(etree.SubElement(element, "table"), table, columns, flags)
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
@@ -64,7 +69,7 @@ def table_document(table: Table) -> bytes:
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
-def _table(element: etree._Element, table: Table, columns: bool) -> None:
+def _table(element: etree._Element, table: Table, columns: bool, flags: bool = False) -> None:
     element.set("type", table.kind)
     _texts(element, name=table.qualified, description=table.description, utype=table.utype)
     if table.rows is not None:
@@ -72,7 +77,7 @@ def _table(element: etree._Element, table: Table, columns: bool) -> None:
     if not columns:
         return
     for column in table.columns:
-        _column(etree.SubElement(element, "column"), column)
+        _column(etree.SubElement(element, "column"), column, flags)
     for key in table.keys:
         foreign = etree.SubElement(element, "foreignKey")
         _texts(foreign, targetTable=key.target)
@@ -82,9 +87,10 @@ def _table(element: etree._Element, table: Table, columns: bool) -> None:
         _texts(foreign, description=key.description, utype=key.utype)
 
 
-def _column(element: etree._Element, column: Column) -> None:
+def _column(element: etree._Element, column: Column, flags: bool) -> None:
     element.set("std", "true" if column.std else "false")
-    element.set(f"{{{_ESA}}}flags", "1" if column.indexed else "0")
+    if flags:
+        element.set(f"{{{_ESA}}}flags", "1" if column.indexed else "0")
     _texts(
         element,
         name=listed_name(column.name),
@@ -113,14 +119,14 @@ class TableDocuments:
     """The documents, kept until something else is published: all tables take 15 ms to write."""
 
     def __init__(self) -> None:
-        self._made: OrderedDict[tuple[str, bool, tuple[str, ...] | None], bytes] = OrderedDict()
+        self._made: OrderedDict[tuple[str, bool, tuple[str, ...] | None, bool], bytes] = OrderedDict()
 
-    def of(self, published: Published, columns: bool, only: Collection[str] | None) -> bytes:
+    def of(self, published: Published, columns: bool, only: Collection[str] | None, flags: bool) -> bytes:
         """Return a document; see `tableset`."""
-        key = (published.generation, columns, None if only is None else tuple(sorted(only)))
+        key = (published.generation, columns, None if only is None else tuple(sorted(only)), flags)
         made = self._made.get(key)
         if made is None:
-            made = self._made[key] = tableset(published, columns=columns, only=only)
+            made = self._made[key] = tableset(published, columns=columns, only=only, flags=flags)
             while len(self._made) > _KEPT:
                 self._made.popitem(last=False)
         return made
@@ -142,13 +148,15 @@ class TablesHandler(VotableHandler):
         detail = parameters.choice("detail", ("min", "max"), "max")
         columns = detail == "max" and not parameters.flag("only_tables")
         named = parameters.one("tables")
+        flags = "User-Agent" not in self.request.headers or not _ESA_PARAMETERS.isdisjoint(parameters)
+        self.set_header("Vary", "User-Agent")
         published = self.service.tap.published()
         only = (
             None
             if named is None
             else {_found(published, name.strip()).qualified.lower() for name in named.split(",")}
         )
-        _send(self, self.documents.of(published, columns, only))
+        _send(self, self.documents.of(published, columns, only, flags))
 
     head = get
 

@@ -136,7 +136,7 @@ def link_rows(
     if object_id:
         rows.append(
             row(
-                light_curve(table, object_id, base), f"Light curve: all alerts of {object_id}.", "#coderived",
+                light_curve(table, object_id, base), f"Light curve: all alerts of {object_id}.", "#auxiliary",
                 _VOTABLE, "#timeseries", "lightcurve",
             )
         )  # fmt: skip

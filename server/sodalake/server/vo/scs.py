@@ -13,7 +13,7 @@ from typing import Any, Final
 from lxml import etree
 
 from sodalake.server.dali import Parameters, clip
-from sodalake.server.errors import Fault, NoSuchPage
+from sodalake.server.errors import BadParameter, Fault, NoSuchPage
 from sodalake.server.handlers import Handler
 from sodalake.server.tap.engine import Query
 from sodalake.server.tap.handling import QueryHandler
@@ -108,7 +108,10 @@ def cone_query(parameters: Parameters, table: Table) -> Query:
 
 def _degrees(parameters: Parameters, name: str, low: float, high: float) -> float:
     parameters.required(name, f"It is in decimal degrees, from {low:g} to {high:g}.")
-    return parameters.number(name, 0.0, low, high, unit="degrees")
+    try:
+        return parameters.number(name, 0.0, low, high, unit="degrees")
+    except BadParameter as error:
+        raise BadParameter(error.message, "Send decimal degrees, as 150.1.") from error
 
 
 def _is_shown(column: Column, verbosity: str | None) -> bool:

@@ -6,15 +6,14 @@ import hashlib
 import threading
 from weakref import WeakKeyDictionary
 
-import pyarrow as pa
-
+from sodalake.lake.alertrows import flat_schema
 from sodalake.lake.lake import Lake
-from sodalake.lake.packing import unified_schema
+from sodalake.lake.objectrows import ObjectRows
 from sodalake.lake.survey import Survey
 from sodalake.tap.metadata import Published, Schema
 
 from .obscore import obscore_table
-from .surveytables import alerts_table, object_names, objects_table
+from .surveytables import alerts_table, objects_table
 from .tapschema import TAP_SCHEMA
 
 __all__ = ["publish"]
@@ -60,26 +59,7 @@ def _published(lake: Lake, key: tuple[object, ...]) -> Published:
 def _schema(lake: Lake, survey: Survey) -> Schema:
     catalogue = lake.catalogue(survey.name)
     rows = sum(record.rows for record in catalogue.view().records.values() if record.state == "committed")
-    # No schema has the number 0: asking for it reads those that other processes have added.
-    flat = unified_schema(catalogue.packings([0]).values())
+    flat = flat_schema(lake, survey)
     alerts = alerts_table(survey, flat, rows)
-    objects = objects_table(survey, _objects_schema(survey, flat))
+    objects = objects_table(survey, ObjectRows(lake).schema(survey))
     return Schema(survey.schema_name, (alerts, objects), survey.title, survey.description.strip())
-
-
-def _objects_schema(survey: Survey, flat: pa.Schema) -> pa.Schema:
-    count, first, last = object_names(survey)
-    own = [
-        pa.field(survey.flat_name(path), pa.float64()) for path in (survey.position.ra, survey.position.dec)
-    ]
-    kind = pa.int64() if survey.ids.object_kind == "integer" else pa.string()
-    fields = [
-        pa.field(survey.flat_name(survey.ids.object), kind),
-        *own,
-        pa.field(count, pa.int64()),
-        pa.field(first, pa.float64()),
-        pa.field(last, pa.float64()),
-    ]
-    taken = {field.name for field in fields}
-    covering = [flat.field(name) for name in survey.covering_names if name in flat.names]
-    return pa.schema(fields + [field for field in covering if field.name not in taken])

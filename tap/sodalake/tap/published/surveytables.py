@@ -12,12 +12,13 @@ from typing import Final
 
 import pyarrow as pa
 
+from sodalake.lake.objectrows import summary_names
 from sodalake.lake.survey import Survey
 from sodalake.tap.metadata import Column, ForeignKey, Table
 
 from .columntypes import type_of
 
-__all__ = ["alerts_table", "object_names", "objects_table", "survey_roles"]
+__all__ = ["alerts_table", "objects_table", "survey_roles"]
 
 _MAIN: Final = {"alert": "meta.id;meta.main", "ra": "pos.eq.ra;meta.main", "dec": "pos.eq.dec;meta.main"}
 
@@ -67,25 +68,22 @@ def alerts_table(survey: Survey, schema: pa.Schema, rows: int | None) -> Table:
     )
 
 
-def object_names(survey: Survey) -> tuple[str, str, str]:
-    """Return the names of an object's number of alerts, and of its first and last time."""
-    return "n_alerts", f"first_{survey.time.name}", f"last_{survey.time.name}"
-
-
 def objects_table(survey: Survey, schema: pa.Schema) -> Table:
     """Return the table of a survey's objects.
 
     Parameters
     ----------
     schema
-        Its columns in the lake: those of an object, and of its latest alert.
+        Its columns in the lake: those of an object, and of its latest alert. What makes it an object is there in any
+        case.
     """
     roles = survey_roles(survey, schema.names)
     # An object has no time of its own, and is not found by its latest alert.
     roles = {role: name for role, name in roles.items() if role in ("object", "ra", "dec")}
     told = _told_of_objects(survey)
     columns = []
-    for field in schema:
+    fields = _completed(survey, schema, roles)
+    for field in fields:
         column = told.get(field.name)
         if column is not None:
             column = replace(column, **type_of(field.type)._asdict())
@@ -106,7 +104,7 @@ def objects_table(survey: Survey, schema: pa.Schema) -> Table:
 
 
 def _told_of_objects(survey: Survey) -> Mapping[str, Column]:
-    count, first, last = object_names(survey)
+    count, first, last = summary_names(survey)
     scale = "Julian date, UTC" if survey.time.scale == "jd_utc" else "modified Julian date, TAI"
     return {
         count: Column(count, "long", ucd="meta.number;obs", description="Alerts of the object.", principal=True),
@@ -124,11 +122,12 @@ def _told_of_objects(survey: Survey) -> Mapping[str, Column]:
 def _completed(survey: Survey, schema: pa.Schema, roles: Mapping[str, str]) -> list[pa.Field]:
     """The fields, and those of the roles that are missing, or are all null, by the survey file."""
     ids = survey.ids
-    kinds = {
-        roles["alert"]: pa.int64() if ids.alert_kind == "integer" else pa.string(),
-        roles["object"]: pa.int64() if ids.object_kind == "integer" else pa.string(),
-        **{roles[role]: pa.float64() for role in ("time", "ra", "dec")},
+    by_role = {
+        "alert": pa.int64() if ids.alert_kind == "integer" else pa.string(),
+        "object": pa.int64() if ids.object_kind == "integer" else pa.string(),
+        **dict.fromkeys(("time", "ra", "dec"), pa.float64()),
     }
+    kinds = {roles[role]: kind for role, kind in by_role.items() if role in roles}
     fields = [
         pa.field(field.name, kinds[field.name])
         if field.name in kinds and pa.types.is_null(field.type)

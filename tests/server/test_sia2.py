@@ -1,0 +1,188 @@
+"""SIA 2: parameters become conditions, which are checked against the rows of `ivoa.obscore` one by one."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from sodalake.lake.lake import Lake
+from sodalake.server.dali import Parameters
+from sodalake.server.errors import BadParameter
+from sodalake.server.vo.sia2 import conditions
+from sodalake.tap.adql import parse, resolve
+from sodalake.tap.metadata import Published
+from sodalake.tap.published import publish
+
+if TYPE_CHECKING:
+    from conftest import Server
+
+V = "{http://www.ivoa.net/xml/VOTable/v1.3}"
+Row = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    lake = Lake.create(str(tmp_path_factory.mktemp("lake")), surveys=["ztf"])
+    try:
+        return publish(lake, "sodalake")
+    finally:
+        lake.close()
+
+
+def where(*pairs: tuple[str, str]) -> str:
+    return " AND ".join(conditions(Parameters(pairs), "sodalake"))
+
+
+WORDS = ["CIRCLE 10 20 0.5", "RANGE 1 2 -Inf +Inf", "POLYGON 1 1 2 1 2 2", "1e-7", "-Inf 5", "image", "2", "I",
+         "ivo://sodalake/ztf?5", "it's", "'; --", "\x00", "ivo://x/y?z"]  # fmt: skip
+NAMES = ["POS", "BAND", "TIME", "POL", "FOV", "SPATRES", "SPECRP", "EXPTIME", "TIMERES", "ID", "COLLECTION",
+         "FACILITY", "INSTRUMENT", "TARGET", "FORMAT", "DPTYPE", "CALIB"]  # fmt: skip
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(NAMES), st.one_of(st.sampled_from(WORDS), st.text(max_size=20))), max_size=4
+    )
+)
+def test_anything_is_told_or_is_adql(published: Published, pairs: list[tuple[str, str]]) -> None:
+    try:
+        made = where(*pairs)
+    except BadParameter:
+        return
+    if made:
+        resolve(parse(f"SELECT obs_id FROM ivoa.obscore WHERE {made}"), published)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [("POS", "CIRCLE 1 2"), ("POS", "CIRCLE 1 91 1"), ("POS", "CIRCLE 1 2 -1"), ("POS", "BOX 1 2 3 4"),
+     ("POS", "POLYGON 1 1 2 2"), ("POS", "RANGE 5 1 0 1"), ("POS", "CIRCLE nan 0 1"), ("BAND", "1 2 3"),
+     ("BAND", "2 1"), ("TIME", "NaN"), ("TIME", "2020-01-01"), ("DPTYPE", "spectrum"), ("DPTYPE", "IMAGE"),
+     ("CALIB", "5"), ("CALIB", "1.0"), ("POL", "I'")],
+)  # fmt: skip
+def test_wrong_values_are_told(pair: tuple[str, str]) -> None:
+    with pytest.raises(BadParameter):
+        where(pair)
+
+
+def test_many_values_are_too_many() -> None:
+    with pytest.raises(BadParameter, match="1001"):
+        where(*[("TARGET", str(n)) for n in range(1001)])
+
+
+def test_values_are_alternatives_and_parameters_all_hold() -> None:
+    made = where(("TARGET", "a"), ("TARGET", "b'"), ("CALIB", "2"), ("TARGET", "a"))
+    assert made == "calib_level = 2 AND ((target_name = 'a') OR (target_name = 'b'''))"
+
+
+# ---------------------------------------------------------------------- served
+
+
+@pytest.fixture(scope="module")
+def rows(server: Server) -> list[Row]:
+    answer = server.ask("/sia2/query", {"RESPONSEFORMAT": "csv"})
+    assert answer.status == 200, answer.text
+    found = list(csv.DictReader(io.StringIO(answer.text)))
+    assert len({row["obs_publisher_did"] for row in found}) == len(found) > 50
+    return found
+
+
+def ask(server: Server, *pairs: tuple[str, object]) -> set[str]:
+    answer = server.ask("/sia2/query", [*pairs, ("RESPONSEFORMAT", "csv")])
+    assert answer.status == 200, answer.text
+    return {row["obs_publisher_did"] for row in csv.DictReader(io.StringIO(answer.text))}
+
+
+def those(rows: Sequence[Row], choose: Callable[[Row], bool]) -> set[str]:
+    return {row["obs_publisher_did"] for row in rows if choose(row)}
+
+
+@pytest.mark.embedded
+def test_conditions_choose_rows(server: Server, rows: list[Row]) -> None:
+    one = rows[0]
+    times = sorted(float(row["t_min"]) for row in rows if row["obs_collection"] == "ztf")
+    low, high = times[len(times) // 4], times[len(times) // 2]
+    assert ask(server, ("TIME", f"{low!r} {high!r}")) == those(
+        rows, lambda r: float(r["t_min"]) <= high and float(r["t_max"]) >= low
+    )
+    assert ask(server, ("BAND", "5.0e-7")) == those(
+        rows, lambda r: bool(r["em_min"]) and float(r["em_min"]) <= 5.0e-7 <= float(r["em_max"])
+    )
+    assert ask(server, ("TARGET", one["target_name"])) == those(
+        rows, lambda r: r["target_name"] == one["target_name"]
+    )
+    assert ask(server, ("COLLECTION", "lsst")) == those(rows, lambda r: r["obs_collection"] == "lsst")
+    assert ask(server, ("COLLECTION", "LSST")) == set()
+    assert ask(
+        server, ("ID", one["obs_publisher_did"].replace("ivo://sodalake/ztf", "IVO://SodaLake/ZTF"))
+    ) == {one["obs_publisher_did"]}
+    assert ask(server, ("ID", "ivo://other/x?1")) == set()
+    assert ask(server, ("DPTYPE", "cube")) == set()
+    assert ask(server, ("DPTYPE", "cube"), ("DPTYPE", "image")) == those(rows, lambda _: True)
+    assert ask(server, ("SPATRES", "-Inf +Inf")) == set(), "a null meets no condition"
+    assert ask(server, ("FACILITY", one["facility_name"]), ("CALIB", 2)) == those(
+        rows, lambda r: r["facility_name"] == one["facility_name"]
+    )
+
+
+@pytest.mark.embedded
+def test_places_choose_rows(server: Server, rows: list[Row]) -> None:
+    one = rows[0]
+    ra, dec = float(one["s_ra"]), float(one["s_dec"])
+    near = ask(server, ("POS", f"CIRCLE {ra} {dec} 0.0001"))
+    assert one["obs_publisher_did"] in near
+    # 20 arcseconds beside the centre is still inside a stamp, and 2 arcminutes are not
+    assert one["obs_publisher_did"] in ask(server, ("POS", f"CIRCLE {ra} {dec + 20 / 3600} 0.0001"))
+    assert one["obs_publisher_did"] not in ask(server, ("POS", f"CIRCLE {ra} {dec + 120 / 3600} 0.0001"))
+    d = 0.01
+    corners = f"POLYGON {ra - d} {dec - d} {ra + d} {dec - d} {ra + d} {dec + d} {ra - d} {dec + d}"
+    assert one["obs_publisher_did"] in ask(server, ("POS", corners))
+    assert ask(server, ("POS", f"RANGE {ra - d} {ra + d} -Inf +Inf")) == those(
+        rows, lambda r: ra - d <= float(r["s_ra"]) <= ra + d
+    )
+
+
+@pytest.mark.embedded
+def test_the_answer_tells_what_else_there_is(server: Server) -> None:
+    answer = server.ask("/sia2/query", {"MAXREC": 1})
+    root = etree.fromstring(answer.body)
+    assert "OVERFLOW" in answer.text
+    services = {
+        resource.xpath("string(v:PARAM[@name='standardID']/@value)", namespaces={"v": V[1:-1]}): resource
+        for resource in root.findall(f"{V}RESOURCE[@type='meta']")
+    }
+    assert set(services) == {
+        "ivo://ivoa.net/std/SIA#query-2.0", "ivo://ivoa.net/std/DataLink#links-1.1", "ivo://ivoa.net/std/SODA#sync-1.0",
+    }  # fmt: skip
+    assert services["ivo://ivoa.net/std/SIA#query-2.0"].get("utype") == "adhoc:this"
+    identifiers = {field.get("ID") for field in root.iter(f"{V}FIELD")}
+    for ref in root.xpath("//v:GROUP/v:PARAM/@ref", namespaces={"v": V[1:-1]}):
+        assert ref in identifiers
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(
+    "parameters",
+    [{"POS": "X"}, {"BAND": "a b"}, {"MAXREC": "-1"}, {"RESPONSEFORMAT": "docx"}, {"DPTYPE": "cubes"},
+     [("MAXREC", 1), ("MAXREC", 2)], {"TARGET": "\x00"}],
+)  # fmt: skip
+def test_errors_begin_with_their_word(server: Server, parameters: dict[str, str]) -> None:
+    answer = server.ask("/sia2/query", parameters)
+    assert answer.status == 400
+    (info,) = etree.fromstring(answer.body).iter(f"{V}INFO")
+    assert (info.get("value"), str(info.text).partition(":")[0]) == ("ERROR", "UsageFault")
+
+
+@pytest.mark.embedded
+def test_columns_alone(server: Server) -> None:
+    root = etree.fromstring(server.ask("/sia2/query", {"MAXREC": 0, "RESPONSEFORMAT": "votable/td"}).body)
+    assert len(list(root.iter(f"{V}FIELD"))) >= 30
+    assert not list(root.iter(f"{V}TR"))
+    assert server.ask("/sia2/capabilities").status == server.ask("/sia2/availability").status == 200
