@@ -2,7 +2,7 @@
 
 The order of a job's elements is the schema's; what is not known is there with ``xsi:nil``, because clients look for
 it. The schema's namespace is that of 1.0 and the attribute ``version`` says 1.1 (2.2.1.1). What UWS has no place
-for, progress, is in ``jobInfo``, in a namespace of its own.
+for, progress and a note of how the job ran, is in ``jobInfo``, in namespaces of their own.
 
 No stylesheet is named in the documents: UWS 2.2.2 blesses that way to show jobs in a browser, but Chromium no longer
 transforms XSLT. Browsers get pages by content negotiation instead.
@@ -24,6 +24,7 @@ from lxml import etree
 from .jobs import Job, JobRef, Parameter, Progress
 
 __all__ = [
+    "NOTE_NAMESPACE",
     "PROGRESS_NAMESPACE",
     "UWS_NAMESPACE",
     "BadTime",
@@ -38,6 +39,7 @@ __all__ = [
 ]  # fmt: skip
 
 UWS_NAMESPACE: Final = "http://www.ivoa.net/xml/UWS/v1.0"
+NOTE_NAMESPACE: Final = "https://github.com/sodalake/sodalake/ns/note/v1"
 PROGRESS_NAMESPACE: Final = "https://github.com/sodalake/sodalake/ns/progress/v1"
 
 _XLINK: Final = "http://www.w3.org/1999/xlink"
@@ -164,7 +166,11 @@ def job_document(job: Job, url: str) -> bytes:
             hasDetail="true" if job.error.has_detail else "false",
         )
         _add(summary, "message", job.error.message)
-    _progress(etree.SubElement(root, f"{_UWS}jobInfo"), job.progress)
+    info = etree.SubElement(root, f"{_UWS}jobInfo")
+    _progress(info, job.progress)
+    if job.note:
+        note = etree.SubElement(info, f"{{{NOTE_NAMESPACE}}}note", nsmap={None: NOTE_NAMESPACE})
+        note.text = _plain(job.note)
     return _whole(root)
 
 

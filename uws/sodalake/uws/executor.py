@@ -101,6 +101,7 @@ class _Active:
     attempts: Counter[int] = field(default_factory=Counter)
     lost: Counter[int] = field(default_factory=Counter)
     bytes: int = 0
+    note: str | None = None
     flying: set[asyncio.Task[None]] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
     ending: bool = False
@@ -113,7 +114,7 @@ class _Planning:
         self.job = active.job
         self.results = executor.results
         self.width = executor.width
-        self.over_there = partial(is_over, active.key)
+        self.over_there: Callable[[], bool] = partial(is_over, active.key)
         self._executor, self._active, self._loop = executor, active, loop
 
     def map(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
@@ -126,6 +127,10 @@ class _Planning:
     def cancelled(self) -> bool:
         """Say whether the job is over."""
         return self._active.over
+
+    def note(self, text: str) -> None:
+        """Tell people how the job ran."""
+        self._active.note = text
 
 
 class Executor:
@@ -417,7 +422,12 @@ class Executor:
             ended,
         )
         await self._move(
-            job.id, Event.COMPLETE, results=results, units=active.fresh if single else (), timing=timing
+            job.id,
+            Event.COMPLETE,
+            results=results,
+            units=active.fresh if single else (),
+            timing=timing,
+            note=active.note,
         )
         self.timed(timing)
 

@@ -206,6 +206,8 @@ class Job:
         Another server is to end it.
     version
         Counts the changes.
+    note
+        What its kind tells people of how it ran.
     """
 
     id: str
@@ -231,6 +233,7 @@ class Job:
     runner: str | None = None
     abort_requested: bool = False
     version: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

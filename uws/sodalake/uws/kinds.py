@@ -154,6 +154,9 @@ class Planning(Protocol):
     def cancelled(self) -> bool:
         """Say whether the job is over."""
 
+    def note(self, text: str) -> None:
+        """Tell people, in the job's document, how it ran; the last note counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:

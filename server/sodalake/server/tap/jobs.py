@@ -162,6 +162,7 @@ class TapWork:
                 [(self.asked, plan.note, parts)],
             )
             _refuse(written)
+        planning.note(written.plan)
         segment = Segment(self.asked.target, 0, written.size)
         return [Result(_RESULT, self.content_type, (segment,), self.filename)]
 

@@ -147,8 +147,9 @@ class Store(ABC):
         results: Sequence[Result] | None = None,
         units: Sequence[UnitRecord] = (),
         timing: Timing | None = None,
+        note: str | None = None,
     ) -> Moved:
-        return await self._write(executors.move, job_id, event, error, results, units, timing)
+        return await self._write(executors.move, job_id, event, error, results, units, timing, note)
 
     async def edit(
         self,

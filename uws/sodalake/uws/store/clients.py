@@ -75,6 +75,7 @@ def create(tx: Transaction, new: NewJob) -> Job:
         "mail_runner": None,
         "mail_error": None,
         "version": 0,
+        "note": None,
     }
     try:
         tx.connection.execute(_INSERT, values)

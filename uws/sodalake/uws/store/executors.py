@@ -71,6 +71,7 @@ def move(
     new_results: Sequence[Result] | None,
     finished: Sequence[UnitRecord],
     timing: Timing | None,
+    note: str | None = None,
 ) -> Moved:
     """Let an event happen to a job."""
     row = locked(tx, job_id)
@@ -93,6 +94,8 @@ def move(
         _end(tx, row, step.phase, Instruction.TELL_OWNER in step.instructions, values)
     if error is not None:
         values["error"] = error_json(error)
+    if note is not None:
+        values["note"] = note
     if new_results is not None and step.phase is not Phase.ARCHIVED:
         put_results(tx, row["seq"], new_results)
     if timing is not None:

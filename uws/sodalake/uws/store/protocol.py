@@ -84,6 +84,7 @@ class JobStore(Protocol):
         results: Sequence[Result] | None = None,
         units: Sequence[UnitRecord] = (),
         timing: Timing | None = None,
+        note: str | None = None,
     ) -> Moved:
         """Let an event happen to a job: one transaction for phase, times, error, results and last units.
 
@@ -93,6 +94,8 @@ class JobStore(Protocol):
             The job's results now; None leaves them. At the end of a job its unit records are forgotten.
         units
             Recorded first, as `record` does.
+        note
+            See `Job.note`; None leaves it.
 
         Raises
         ------

@@ -34,7 +34,7 @@ __all__ = [
     "LIST", "REVISION", "Instant", "jobs", "metadata", "plans", "results", "sweeps", "timings", "units",
 ]  # fmt: skip
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest migration: what a store opened by this program has."""
 
 LIST: Final = "jobs_list"
@@ -100,6 +100,7 @@ jobs = Table(
     Column("mail_runner", Text),
     Column("mail_error", Text),
     Column("version", BigInteger, nullable=False),
+    Column("note", Text),
 )
 
 # One index serves every list: an owner's jobs of one phase, newest last, are a range of it, and a list over several

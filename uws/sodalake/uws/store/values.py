@@ -68,6 +68,7 @@ def job_of(row: Row, results: tuple[Result, ...] = ()) -> Job:
         runner=row["runner"],
         abort_requested=row["abort_requested"],
         version=row["version"],
+        note=row["note"] or "",
     )
 
 
