@@ -111,7 +111,7 @@ MACROS: Final[Mapping[str, str]] = {
         AND contains('#' || lower(hashlist) || '#', '#' || lower(item) || '#') AS INTEGER)""",
     "ivo_histogram": f"""(numbers, low, high, bins) AS list_transform(range(0, bins + 2), lambda bin:
         len(list_filter(numbers, lambda x:
-        bin = CASE WHEN x < low THEN 0 WHEN x >= high THEN bins + 1 ELSE {_BIN} END)))""",
+        bin = CASE WHEN x IS NULL THEN -1 WHEN x < low THEN 0 WHEN x >= high THEN bins + 1 ELSE {_BIN} END)))""",
     "ivo_interval_overlaps": "(a1, b1, a2, b2) AS CAST(a1 <= b1 AND a2 <= b2 AND a1 <= b2 AND a2 <= b1 AS INTEGER)",
     "installed": "() AS 1",
 }

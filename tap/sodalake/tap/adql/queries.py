@@ -22,7 +22,7 @@ from .parsing import parse
 from .places import close_to, error_of
 from .scopes import Scope, matching, shape_of
 from .tables import Tables, limited
-from .values import Value
+from .values import Value, cast
 
 __all__ = ["resolve"]
 
@@ -305,7 +305,9 @@ class _Resolver:
                 )
             if value.node.find(exp.AggFunc):
                 raise self.wrong(term, "Rows cannot be grouped by an aggregate.", "Use a subquery.")
-            terms.append(value.node.copy())
+            plain = value.constant is None and value.kind != "null"
+            # A literal there would be the number of a column.
+            terms.append(value.node.copy() if plain else cast(value.node.copy(), SQL[value.kind]))
         return terms
 
     def _ordering(self, node: exp.Select, scope: Scope, outputs: list[Output]) -> list[exp.Expr]:

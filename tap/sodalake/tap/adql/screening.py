@@ -364,7 +364,7 @@ def _check(text: str, token: Token, before: Token | None, after: Token | None) -
                 "Write 12, 12.3, .5 or 1.2E-3.",
             )
     elif kind == TokenType.STRING:
-        if before is not None and before.token_type in _WHOLE:
+        if before is not None and before.token_type in _WHOLE - {TokenType.NUMBER}:
             raise error_at(
                 text,
                 token.start,

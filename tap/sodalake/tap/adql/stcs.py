@@ -126,7 +126,7 @@ def checked(kind: str, values: tuple[float, ...]) -> tuple[float, ...]:
 
 def _reduced(lon: float) -> float:
     """Return a longitude within 0 to 360; one that is there already stays what it is."""
-    if 0 <= lon <= 360:
+    if 0 <= lon < 360:
         return float(lon)
     reduced = lon % 360
     return 0.0 if reduced == 360 else reduced

@@ -65,6 +65,8 @@ def _table(node: exp.Expr) -> str:
 
 
 def _alias_of(node: exp.Expr) -> str:
+    if isinstance(node, exp.Identifier):
+        return _identifier(node)
     columns = node.args.get("columns")
     return _name(node.this.this) + (f"({', '.join(_sql(column) for column in columns)})" if columns else "")
 
@@ -326,12 +328,13 @@ def _shape(node: exp.Expr) -> str:
 
 def _string_agg(node: exp.Expr) -> str:
     of, between = map(_sql, node.expressions)
-    return f"string_agg({of}, {between} ORDER BY {of})"
+    order = "" if isinstance(node.expressions[0], exp.Literal | exp.Null) else f" ORDER BY {of}"
+    return f"string_agg({of}, {between}{order})"
 
 
 def _histogram(node: exp.Expr) -> str:
     of, low, high, bins = map(_sql, node.expressions)
-    return f"adql_ivo_histogram(list({of}), {low}, {high}, {bins})"
+    return f"adql_ivo_histogram(coalesce(list({of}), []), {low}, {high}, {bins})"
 
 
 _SPECIAL: Final[Mapping[str, Callable[[exp.Expr], str]]] = {
