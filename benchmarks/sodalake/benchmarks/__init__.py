@@ -3,6 +3,8 @@
 ============ =======================================================================================
 `stamps`     the bench of stamps: what is asked of sodalake, row by row
 `jobs`       the bench of jobs: `jobmeasures`, `jobwork` and `jobkills` have its rows
+`tap`        the bench of queries: `tapmeasures` and `tapwork` have its rows, `tapquestions` its queries
+`alerttable` alerts whose numbers are known before they are asked for (`alertfiles`, `rowcounts`)
 `archive`    archives like Fink's to measure on (`identities`, `renewal`, `sources`)
 `sites`      where a lake lives while it is measured: local files and LMDB, or HDFS and HBase
 `serving`    our service, running in processes of its own; `supervised`: in pieces that are killed

@@ -159,6 +159,10 @@ class AlertTable:
         """Return different objects with `EPOCHS` alerts, at random; all there are where they are fewer."""
         return rng.permutation(np.flatnonzero(self.epochs == EPOCHS))[:count]
 
+    def object_places(self, objects: _Integers) -> tuple[_Floats, _Floats]:
+        """Return where objects are (ra, dec; degrees); their alerts are at most 0.36″ from there."""
+        return self._object_ra[objects], self._object_dec[objects]
+
     def centres(self, count: int, rng: np.random.Generator) -> tuple[_Floats, _Floats]:
         """Return centres of circles (ra, dec; degrees), each within 2″ of an object and far from the edges."""
         inside = np.abs(self._object_dec - 30) < 60 - _MARGIN
@@ -190,9 +194,8 @@ def _places(count: int) -> tuple[_Floats, _Floats, float]:
     numbers = np.arange(count)
     # A golden-ratio lattice, in steps of equal area: as even as a grid, without its rows.
     sines = _SOUTH + (numbers + 0.5) / count * (1 - _SOUTH)
-    ra: _Floats = width * (numbers * _GOLDEN % 1)
-    dec: _Floats = np.degrees(np.arcsin(sines))
-    return ra, dec, width
+    ra = np.asarray(width * (numbers * _GOLDEN % 1), np.float64)
+    return ra, np.asarray(np.degrees(np.arcsin(sines)), np.float64), width
 
 
 def _separations(ra: float, dec: float, other_ra: _Floats, other_dec: _Floats) -> _Floats:

@@ -18,6 +18,10 @@ __all__ = ["COMMANDS"]
 
 _ROWS = ("ingest", "one", "object", "bytes", "bulk", "crowd", "growth")
 _JOB_ROWS = ("trivial", "waking", "submissions", "lists", "bulk", "beside", "abort", "kills", "estimates")
+_TAP_ROWS = (
+    "ingest", "object", "naming", "wide", "cone", "slice", "groups", "bulk", "upload", "turnaround", "crowd", "growth",
+    "greedy", "abort",
+)  # fmt: skip
 _WIDTH = 160  # of a table that goes to a file
 
 
@@ -78,6 +82,8 @@ def _show(report: Report, as_json: bool) -> None:
         click.echo(json.dumps(report.to_dict(), indent=1))
     else:
         report.show(Console(width=None if sys.stdout.isatty() else _WIDTH))
+    if report.failed:
+        sys.exit(1)
 
 
 @click.command()
@@ -133,5 +139,31 @@ def jobs(
     _show(report, as_json)
 
 
-COMMANDS: dict[str, click.Command] = {"stamps": stamps, "jobs": jobs}
+@click.command()
+@_options(_TAP_ROWS)
+def tap(
+    as_json: bool, quick: bool, only: tuple[str, ...], where: str, folder: Path | None, cache: Path | None
+) -> None:
+    """Queries: latencies, rates, large answers, uploads, jobs, and who stands in whose way.
+
+    Makes a table of a million alerts (160 MB; kept for the next time), brings it into lakes, serves them, and asks in
+    ADQL. Every answer's rows are counted. Takes some ten minutes a place; needs two idle cores to mean much.
+    """
+    from rich.console import Console
+
+    from sodalake.benchmarks.tap import FULL, QUICK, run
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as of `jobs`
+    report = run(
+        QUICK if quick else FULL,
+        rows=only or _TAP_ROWS,
+        where=_places(where),
+        cluster_folder=folder,
+        cache=cache,
+        console=Console(stderr=True),
+    )
+    _show(report, as_json)
+
+
+COMMANDS: dict[str, click.Command] = {"stamps": stamps, "jobs": jobs, "tap": tap}
 """Name → command."""

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .rowcounts import wrong_rows
+from .rowcounts import told_error, wrong_rows
 
 __all__ = ["Answer", "Outcome", "Phase", "drive", "run_phases"]
 
@@ -365,7 +365,8 @@ class _Run:
             return False
         taken = time.perf_counter() - began
         if answer.status != 200:
-            self.errors[f"HTTP {answer.status}"] += 1
+            said = told_error(answer.content)
+            self.errors[f"HTTP {answer.status}{': ' if said else ''}{said}"] += 1
         elif not answer.body:
             self.errors["empty answer"] += 1
         elif rows is not None and (wrong := wrong_rows(answer.content, rows)):

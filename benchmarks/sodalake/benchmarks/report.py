@@ -20,7 +20,17 @@ from rich.table import Table
 
 __all__ = ["Figure", "Machine", "Report"]
 
-_VERSIONS = ("sodalake", "pyarrow", "hdfs-native", "distributed", "tornado", "lmdb", "thriftpy2", "numpy")
+_VERSIONS = (
+    "sodalake",
+    "pyarrow",
+    "hdfs-native",
+    "distributed",
+    "tornado",
+    "lmdb",
+    "thriftpy2",
+    "numpy",
+    "duckdb",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,8 @@ class Report:
         What was measured.
     left_out
         Place → why nothing was measured there.
+    failed
+        Place and row → what went wrong with it.
     """
 
     name: str
@@ -123,6 +135,7 @@ class Report:
     quick: bool = False
     figures: list[Figure] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
     @property
     def missed(self) -> Sequence[Figure]:
@@ -136,6 +149,7 @@ class Report:
             "quick": self.quick,
             "machine": asdict(self.machine),
             "left_out": self.left_out,
+            "failed": self.failed,
             "figures": [figure.to_dict() for figure in self.figures],
         }
 
@@ -165,6 +179,8 @@ class Report:
         console.print(table)
         for place, why in self.left_out.items():
             console.print(f"[red]Nothing was measured on {place}:[/red] {why}", soft_wrap=True)
+        for row, why in self.failed.items():
+            console.print(f"[red]Not measured ({row}):[/red] {why}", soft_wrap=True)
         machine = self.machine
         loads = "before {:.1f} {:.1f} {:.1f}".format(*machine.load_before)
         if machine.load_after is not None:

@@ -11,7 +11,7 @@ import re
 import struct
 from typing import Final
 
-__all__ = ["WrongAnswer", "rows_of", "wrong_rows"]
+__all__ = ["WrongAnswer", "rows_of", "told_error", "wrong_rows"]
 
 _FIELD = re.compile(rb"<FIELD\b[^>]*>")
 _STATUS = re.compile(rb'<INFO\b[^>]*name="QUERY_STATUS"[^>]*>([^<]{0,200})')
@@ -37,6 +37,12 @@ def wrong_rows(content: bytes | bytearray, rows: int) -> str:
     except WrongAnswer as error:
         return str(error)
     return "" if found == rows else f"{found} rows instead of {rows}"
+
+
+def told_error(content: bytes | bytearray) -> str:
+    """Return what a VOTable says is wrong (DALI 1.1, 4.4.1); empty where it is none, or says nothing."""
+    found = _STATUS.search(content)
+    return found[1].decode(errors="replace") if found else ""
 
 
 def rows_of(content: bytes) -> int:

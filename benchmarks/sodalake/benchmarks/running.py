@@ -55,7 +55,8 @@ def measure_rows(
     Returns
     -------
     Report
-        With the figures of all rows; a cluster that cannot be started (no Java) is left out, and said so.
+        With the figures of all rows; a cluster that cannot be started (no Java) is left out, and said so. A row that
+        cannot be measured (a wrong answer, an error) does not keep the others from it, and stands in `failed`.
     """
     said = console or Console(quiet=True)
     report = Report(name, Machine.now(), quick=quick)
@@ -70,7 +71,11 @@ def measure_rows(
             for row, measure in measures.items():
                 if row in rows:
                     said.print(f"{place}: measuring {row}")
-                    report.figures += measure(stage)
+                    try:
+                        report.figures += measure(stage)
+                    except RuntimeError as error:
+                        said.print(f"[red]{place}: {row} failed:[/red] {error}", highlight=False)
+                        report.failed[f"{place}, {row}"] = str(error)
     report.machine.load_after = os.getloadavg()
     return report
 

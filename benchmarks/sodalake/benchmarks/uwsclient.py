@@ -168,7 +168,7 @@ def multipart(parameters: Sequence[tuple[str, str]], targets: bytes) -> tuple[by
 
 
 class JobClient:
-    """One user's jobs at ``/soda/async``. An asynchronous context manager.
+    """One user's jobs. An asynchronous context manager.
 
     Parameters
     ----------
@@ -176,10 +176,15 @@ class JobClient:
         Host and port of the service.
     headers
         Of every request: the user's token.
+    jobs
+        Path of the list of jobs.
     """
 
-    def __init__(self, address: tuple[str, int], headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, address: tuple[str, int], headers: Mapping[str, str] | None = None, jobs: str = "/soda/async"
+    ) -> None:
         self.connection = Connection(address, headers)
+        self._jobs = jobs
 
     async def __aenter__(self) -> JobClient:
         await self.connection.open()
@@ -200,7 +205,7 @@ class JobClient:
         """
         given = [*parameters, *([("PHASE", "RUN")] if run else [])]
         body, content_type = form(given) if targets is None else multipart(given, targets)
-        reply = await self.connection.ask("POST", "/soda/async", body, content_type)
+        reply = await self.connection.ask("POST", self._jobs, body, content_type)
         if reply.status != 303:
             raise RuntimeError(f"No job was made: {reply.status} {reply.body[:300]!r}")
         return urlsplit(reply.headers["location"]).path, reply

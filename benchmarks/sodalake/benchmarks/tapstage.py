@@ -1,0 +1,267 @@
+"""What the rows of the bench of queries share: lakes with made alerts, and their services."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import Self
+
+import numpy as np
+
+from sodalake.lake.ingest import ingest
+from sodalake.lake.lake import Lake
+
+from .alertfiles import AlertFiles, make_alert_files
+from .alerttable import AlertRecipe, AlertTable
+from .load import Outcome, Phase, run_phases
+from .serving import Served
+from .sites import Site
+from .tapquestions import Asked, objects
+
+__all__ = ["Filled", "TapScale", "TapStage", "middle"]
+
+_HBASE = (
+    3.0  # how many times the mark of local files a mark is on HDFS and HBase, where none is named for them
+)
+_WARM = 30  # queries until every worker has imported what it needs, and compiled what it uses
+_WARM_CLIENTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TapScale:
+    """How much is measured.
+
+    Attributes
+    ----------
+    alerts, rows
+        Of the table, and of a file.
+    small
+        Alerts of the table that the large one is compared with.
+    wide, long_objects
+        Alerts of the table of 130 columns, and how many of its objects have 1 575 rows.
+    rounds, requests
+        Times that something is measured, and requests each time.
+    few
+        Requests each time where one takes tens of milliseconds.
+    seconds
+        Of a round at eight clients, or beside a greedy query.
+    crowd, crowd_seconds
+        Concurrent clients, and for how long.
+    bulk
+        Rows of a large answer.
+    positions
+        Of an upload.
+    jobs, aborts
+        Queries that are jobs, and those that are aborted.
+    """
+
+    alerts: int = 1_000_000
+    rows: int = 100_000
+    small: int = 100_000
+    wide: int = 100_000
+    long_objects: int = 8
+    rounds: int = 5
+    requests: int = 200
+    few: int = 20
+    seconds: float = 5.0
+    crowd: int = 200
+    crowd_seconds: float = 20.0
+    bulk: int = 200_000
+    positions: int = 1000
+    jobs: int = 30
+    aborts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """How long an ingest took: alerts, bytes of their files, wall seconds of one process."""
+
+    survey: str
+    alerts: int
+    bytes: int
+    seconds: float
+
+
+class TapStage:
+    """The lakes and services at one site.
+
+    Parameters
+    ----------
+    site
+        Where.
+    scale
+        How much.
+    cache
+        Folder of archives; None: the user's.
+    say
+        Is told what is being made.
+
+    Attributes
+    ----------
+    filled
+        The ingests so far.
+    """
+
+    def __init__(self, site: Site, scale: TapScale, cache: Path | None, say: Callable[[str], None]) -> None:
+        self.site = site
+        self.scale = scale
+        self.filled: list[Filled] = []
+        self._cache = cache
+        self._say = say
+        self._close = contextlib.ExitStack()
+        self._folder = Path(self._close.enter_context(tempfile.TemporaryDirectory(prefix="sodalake-tap-")))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close.close()
+
+    def at_most(self, embedded: float, cluster: float | None = None) -> float:
+        """Return the mark of a time: on the cluster three times the other, where none is named."""
+        if self.site.name == "embedded":
+            return embedded
+        return _HBASE * embedded if cluster is None else cluster
+
+    def at_least(self, embedded: float) -> float:
+        """Return the mark of a rate."""
+        return embedded if self.site.name == "embedded" else embedded / _HBASE
+
+    # -- tables
+
+    @cached_property
+    def table(self) -> AlertTable:
+        """The table of 30 columns."""
+        return AlertTable(AlertRecipe(self.scale.alerts, self.scale.rows))
+
+    @cached_property
+    def small_table(self) -> AlertTable:
+        """A smaller one of 30 columns."""
+        return AlertTable(AlertRecipe(self.scale.small, self.scale.rows))
+
+    @cached_property
+    def wide_table(self) -> AlertTable:
+        """The table of 130 columns."""
+        return AlertTable(
+            AlertRecipe(self.scale.wide, self.scale.rows, 130, long_objects=self.scale.long_objects)
+        )
+
+    # -- lakes and services
+
+    @cached_property
+    def lake(self) -> str:
+        """URL of a lake with the table, and with the one of 130 columns."""
+        return self._made("tap", (self.table.recipe, self.wide_table.recipe))
+
+    @cached_property
+    def small_lake(self) -> str:
+        """URL of a lake with the smaller table."""
+        return self._made("tapsmall", (self.small_table.recipe,))
+
+    @cached_property
+    def service(self) -> tuple[str, int]:
+        """Address of a service of `lake`, warm."""
+        return self._serve("large", self.lake, self.table)
+
+    @cached_property
+    def small_service(self) -> tuple[str, int]:
+        """Address of a service of `small_lake`, warm."""
+        return self._serve("small", self.small_lake, self.small_table)
+
+    def settings(self, name: str) -> dict[str, str]:
+        """Return the environment of a service: its jobs are in a store of its own, the rest is as by default."""
+        folder = self._folder / name
+        folder.mkdir(exist_ok=True)
+        return {
+            "SODALAKE_LOG__LEVEL": "warning",
+            "SODALAKE_JOBS__STORE": str(folder / "jobs.sqlite"),
+        }
+
+    def warm(self, address: tuple[str, int], table: AlertTable) -> None:
+        """Ask until the workers have done such things before."""
+        asked = objects(table, _WARM * _WARM_CLIENTS, np.random.default_rng(0))
+        self.run([self.phase(address, asked, clients=_WARM_CLIENTS, count=_WARM * _WARM_CLIENTS)])
+
+    def _made(self, name: str, recipes: Sequence[AlertRecipe]) -> str:
+        every = [self._files(recipe) for recipe in recipes]
+        place = self.site.place(name)
+        # Imported before anything is timed, as all libraries are: it takes a second of a process's life.
+        importlib.import_module("cdshealpix.nested")
+        # The tables are made first: that costs HBase seconds, once in a lake's life.
+        lake = Lake.create(place.url, rows=place.rows, surveys=[str(files.survey_file) for files, _ in every])
+        lake.close()
+        for files, urls in every:
+            recipe = files.recipe
+            self._say(f"ingest of {recipe.alerts:,} alerts of {recipe.columns} columns into {name}")
+            began = time.perf_counter()
+            report = ingest(place.url, str(files.survey_file), urls, workers=1)
+            seconds = time.perf_counter() - began
+            if report.failed or report.rows != recipe.alerts:
+                raise RuntimeError(
+                    f"The ingest of {recipe.alerts} alerts indexed {report.rows}: {report.failed}"
+                )
+            self.filled.append(Filled(recipe.survey, report.rows, report.bytes, seconds))
+        return place.url
+
+    def _files(self, recipe: AlertRecipe) -> tuple[AlertFiles, list[str]]:
+        self._say(f"{recipe.alerts:,} alerts of {recipe.columns} columns")
+        made = make_alert_files(recipe, self._cache)
+        return made, self.site.publish(made)
+
+    def _serve(self, name: str, lake: str, table: AlertTable) -> tuple[str, int]:
+        self._say(f"service of {lake}")
+        address = self._close.enter_context(Served(lake, self.settings(name))).address
+        self.warm(address, table)
+        return address
+
+    # -- measuring
+
+    @staticmethod
+    def phase(
+        address: tuple[str, int],
+        asked: Sequence[Asked],
+        *,
+        clients: int = 1,
+        count: int | None = None,
+        seconds: float | None = None,
+        patient: bool = False,
+    ) -> Phase:
+        """Return a phase that asks these in turn; each once, where neither `count` nor `seconds` is given."""
+        if count is None and seconds is None:
+            count = len(asked)
+        return Phase(
+            [address],
+            [one.path for one in asked],
+            clients=clients,
+            count=count,
+            seconds=seconds,
+            rows=[one.rows for one in asked],
+            patient=patient,
+        )
+
+    @staticmethod
+    def run(phases: Sequence[Phase]) -> list[Outcome]:
+        """Run phases.
+
+        Raises
+        ------
+        RuntimeError
+            An answer was an error, or had other rows than it must have: there is nothing to compare then.
+        """
+        outcomes = run_phases(phases)
+        for outcome in outcomes:
+            if outcome.errors or not outcome.latencies:
+                raise RuntimeError(f"Queries failed while measuring: {outcome.errors or 'no answers at all'}")
+        return outcomes
+
+
+def middle(rounds: Sequence[Outcome], fraction: float = 0.5) -> float:
+    """Return the median over the rounds of a quantile, in milliseconds."""
+    return 1e3 * median(outcome.quantile(fraction) for outcome in rounds)
