@@ -119,7 +119,8 @@ def _along(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     first, second = sphere.unit(*one), sphere.unit(*other)
     share = np.linspace(0, 1, 200)[:, None]
     made = first * (1 - share) + second * share
-    return np.stack([np.degrees(np.arctan2(made[:, 1], made[:, 0])), np.degrees(np.arctan2(made[:, 2], np.hypot(made[:, 0], made[:, 1])))], axis=1)  # fmt: skip
+    lat = np.degrees(np.arctan2(made[:, 2], np.hypot(made[:, 0], made[:, 1])))
+    return np.stack([np.degrees(np.arctan2(made[:, 1], made[:, 0])), lat], axis=1)
 
 
 @pytest.mark.parametrize("radius", [0.5, 30.0, 89.0, 100.0, 170.0])

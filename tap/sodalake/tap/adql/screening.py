@@ -66,6 +66,13 @@ _OTHER: Final = frozenset(
         *_SIGNS,
     ]
 )
+_FREE: Final = frozenset([*(_KEYWORD_TYPES | _OTHER), TokenType.L_PAREN, TokenType.R_PAREN]) - {
+    TokenType.NUMBER,
+    TokenType.STRING,
+    TokenType.COMMA,
+    TokenType.NOT,
+}
+"""Words that may stand anywhere, as far as can be said before they are parsed."""
 _NAMES: Final = frozenset([TokenType.VAR, TokenType.IDENTIFIER])
 _WHOLE: Final = frozenset([*_NAMES, TokenType.NUMBER, TokenType.STRING, TokenType.R_PAREN])
 _SETS: Final = frozenset([TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT])
@@ -143,6 +150,7 @@ FOREIGN: Final = {
     "QUALIFY": "ADQL has no QUALIFY: use a subquery.",
     "RECURSIVE": "WITH is not recursive in ADQL.",
 }
+_WATCHED: Final = RESERVED | FOREIGN.keys()
 _FUNCTION_HINTS: Final = {
     "CEIL": "CEILING",
     "IFNULL": "COALESCE",
@@ -190,10 +198,17 @@ def screened(text: str, longest: int) -> list[Token]:
         tokens.pop()
     _bounded(text, tokens)
     _ordered(text, tokens)
+    last = len(tokens) - 1
     for at, token in enumerate(tokens):
-        before = tokens[at - 1] if at else None
-        after = tokens[at + 1] if at + 1 < len(tokens) else None
-        _check(text, token, before, after)
+        kind = token.token_type
+        if kind in _FREE:
+            continue
+        after = tokens[at + 1] if at < last else None
+        if kind == TokenType.VAR and (after is None or after.token_type != TokenType.L_PAREN):
+            word = token.text
+            if word.isidentifier() and word.isascii() and word[0] != "_" and word.upper() not in _WATCHED:
+                continue
+        _check(text, token, tokens[at - 1] if at else None, after)
     return tokens
 
 
