@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sodalake.lake import keys as keys_module
 from sodalake.lake.errors import Damaged, UsageError
 from sodalake.lake.keys import (
     LONGEST_ID,
@@ -173,3 +174,37 @@ def test_a_column_of_keys_is_made_quickly():
     began = clock.process_time()
     object_keys(objects, 2_459_000 + np.arange(rows) / 7, numbers)
     assert rows / (clock.process_time() - began) > 100_000  # measured: 1.1 million a second
+
+
+def test_a_range_of_time_is_sixteen_ranges_and_holds_its_ends() -> None:
+    times = np.array([-5.5, 0.0, 2459540.5, 2459540.75, 2459541.0])
+    ids = [str(number) for number in range(5)]
+    keys = keys_module.time_keys(times, ids)
+    for first, last in (
+        (2459540.5, 2459540.75),
+        (-6.0, 0.0),
+        (-np.inf, np.inf),
+        (-np.inf, 0.0),
+        (2459541.0, 1e300),
+    ):
+        ranges = keys_module.time_ranges(first, last)
+        assert len(ranges) == 16
+        found = [any(start <= key < stop for start, stop in ranges) for key in keys]
+        assert found == ((times >= first) & (times <= last)).tolist()
+    assert keys_module.time_ranges(2.0, 1.0) == keys_module.time_ranges(1e9, np.inf) == []
+    with pytest.raises(UsageError, match="not a number"):
+        keys_module.time_ranges(np.nan, 1.0)
+
+
+def test_no_class_reaches_into_another() -> None:
+    classes = ["SN", "SN candidate", "SN_", "", "_", "é" * 300, "é" * 299 + "x", "SNx"]
+    times = np.full(len(classes), 2459540.5)
+    keys = keys_module.class_keys(pa.array(classes), times, [str(at) for at in range(len(classes))])
+    assert max(map(len, keys)) < 511
+    for klass in classes:
+        wanted = keys_module.class_range(klass, 2459540.5, 2459540.5)
+        assert wanted is not None
+        found = {other for other, key in zip(classes, keys, strict=True) if wanted[0] <= key < wanted[1]}
+        # Long ones that begin alike are told apart by their column.
+        assert found == ({klass} if len(klass) < 100 else {"é" * 300, "é" * 299 + "x"})
+    assert keys_module.class_range("SN", 2.0, 1.0) is None

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from histories import File, alert, histories, seen, write_file
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sodalake.lake.alertrows import AlertRows, TooManyRows, covering_schema, flat_schema
@@ -144,8 +144,20 @@ def brought(place: Place, history: Sequence[File]) -> None:
             bring(place, file, Path(made))
 
 
+def chain(*files: tuple[int, int]) -> list[File]:
+    """Files of one alert each: the number of the file's name, and the alert's."""
+    return [
+        File(f"part-{name:02d}", (alert(number, order, order % 2, order),))
+        for order, (name, number) in enumerate(files)
+    ]
+
+
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(histories())
+@example(
+    chain((0, 1), (1, 1), (2, 1), (1, 5))
+)  # what hid the first alert does no more, but the third file does
+@example(chain((0, 1), (1, 1), (1, 1), (1, 5)))  # the first is seen again
 def test_every_path_shows_what_may_be_seen(history: list[File]) -> None:
     with local_place() as place:
         brought(place, history)
