@@ -12,8 +12,9 @@ from sqlglot.tokenizer_core import Token, TokenType
 from ..errors import AdqlError
 from .dialect import ADQL
 from .grammar import checked
+from .hints import FOREIGN
 from .places import error_at
-from .screening import CALL, FOREIGN, screened
+from .screening import CALL, screened
 
 __all__ = ["LONGEST", "parse"]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from . import sphere
 
-__all__ = ["area", "centroid", "pole"]
+__all__ = ["area", "around", "centroid", "pole"]
+
+_MARGIN: Final = 1e-9  # degrees: what rounding may move a place that is on the edge
 
 
 def pole(values: Sequence[float]) -> tuple[float, float, float] | None:
@@ -26,3 +30,12 @@ def centroid(values: Sequence[float]) -> tuple[float, float]:
     """Return the longitude and latitude of the centre of a point, circle or polygon."""
     lon, lat = sphere.centroids(np.asarray([values], dtype=np.float64))[0].tolist()
     return lon, lat
+
+
+def around(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return longitude, latitude and radius of a circle that holds a polygon."""
+    points = sphere.corners(np.asarray([values], dtype=np.float64))
+    x, y, z = sphere.poles(points)[0][0].tolist()
+    lon, lat = math.degrees(math.atan2(y, x)) % 360, math.degrees(math.atan2(z, math.hypot(x, y)))
+    reach = float(sphere.separation(points, np.array([x, y, z])).max())
+    return lon, lat, math.degrees(reach) + _MARGIN

@@ -15,6 +15,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 from ..errors import AdqlError
 from .dialect import ADQL
 from .functions import NAMES
+from .hints import CHARACTERS, FOREIGN, FUNCTIONS, WORDS
 from .places import close_to, error_at
 from .words import KEYWORDS, RESERVED, TYPES
 
@@ -102,67 +103,7 @@ _NOT_BEFORE_COMMA: Final = frozenset(
     ]
 )
 
-_HINTS: Final = {
-    "%": "The remainder is MOD(x, y).",
-    "[": "Names that need quotes stand in double quotes.",
-    "]": "Names that need quotes stand in double quotes.",
-    "`": "Names that need quotes stand in double quotes.",
-    ":": "Types are changed by CAST(x AS type); there are no parameters.",
-    "?": "There are no parameters: write the value.",
-    "@": "There are no parameters: write the value.",
-    "$": "There are no parameters: write the value.",
-    "!": "Not equal is written <> or !=.",
-    "&": "Conditions are joined by AND and OR; there are no operations on bits.",
-    "|": "Texts are joined by ||; there are no operations on bits.",
-    "~": "Texts are compared by LIKE and ILIKE.",
-    "^": "Powers are POWER(x, y).",
-    "#": "A comment begins with two hyphens.",
-    "{": "Dates are texts: '2026-11-21T12:00:00'.",
-}
-_WORD_HINTS: Final = {
-    "BOOLEAN": "ADQL has no booleans: use 1 and 0.",
-    "CASE": "ADQL has no CASE: select rows by WHERE, or replace NULL by COALESCE.",
-    "CONVERT": "Types are changed by CAST(x AS type).",
-    "CREATE": "Only queries are answered: SELECT.",
-    "CROSS": "Write a comma between the tables, or JOIN … ON.",
-    "CURRENT_TIMESTAMP": "Write the time as a text: '2026-11-21T12:00:00'.",
-    "DELETE": "Only queries are answered: SELECT.",
-    "DROP": "Only queries are answered: SELECT.",
-    "ESCAPE": "LIKE has no ESCAPE in ADQL.",
-    "EXTRACT": "Times are compared as a whole.",
-    "FALSE": "ADQL has no booleans: use 1 and 0.",
-    "FETCH": "ADQL has no FETCH: write SELECT TOP n.",
-    "FLOAT": "Write REAL or DOUBLE PRECISION.",
-    "INSERT": "Only queries are answered: SELECT.",
-    "INT": "Write INTEGER.",
-    "INTO": "Only queries are answered; send tables by UPLOAD.",
-    "NUMERIC": "Write DOUBLE PRECISION or INTEGER.",
-    "DECIMAL": "Write DOUBLE PRECISION or INTEGER.",
-    "SUBSTRING": "ADQL takes texts not apart: use LIKE.",
-    "TRUE": "ADQL has no booleans: use 1 and 0.",
-    "UPDATE": "Only queries are answered: SELECT.",
-    "VALUES": "Rows come from tables: send your own by UPLOAD.",
-}
-FOREIGN: Final = {
-    "LIMIT": "ADQL has no LIMIT: write SELECT TOP {0}.",
-    "OVER": "ADQL has no window functions: use GROUP BY and a join.",
-    "LATERAL": "ADQL has no LATERAL: join on a condition.",
-    "QUALIFY": "ADQL has no QUALIFY: use a subquery.",
-    "RECURSIVE": "WITH is not recursive in ADQL.",
-}
 _WATCHED: Final = RESERVED | FOREIGN.keys()
-_FUNCTION_HINTS: Final = {
-    "CEIL": "CEILING",
-    "IFNULL": "COALESCE",
-    "LENGTH": "LIKE",
-    "LN": "LOG",
-    "NVL": "COALESCE",
-    "POW": "POWER",
-    "RANDOM": "RAND",
-    "Q3C_RADIAL_QUERY": "DISTANCE",
-    "Q3C_DIST": "DISTANCE",
-    "TRUNC": "TRUNCATE",
-}
 
 
 def screened(text: str, longest: int) -> list[Token]:
@@ -245,7 +186,7 @@ def _without_comments(text: str) -> str:
             text,
             found.start(),
             f"{part!r} is no part of ADQL.",
-            _HINTS.get(part, "Names with it stand in double quotes, texts in single quotes."),
+            CHARACTERS.get(part, "Names with it stand in double quotes, texts in single quotes."),
         )
 
     return _SPECIAL.sub(blank, text)
@@ -396,7 +337,7 @@ def _check(text: str, token: Token, before: Token | None, after: Token | None) -
                 "Remove it, or add what is missing.",
             )
     elif kind == TokenType.NOT and token.text == "!":
-        raise error_at(text, token.start, "“!” is no part of ADQL.", _HINTS["!"])
+        raise error_at(text, token.start, "“!” is no part of ADQL.", CHARACTERS["!"])
     elif kind in _TYPE_TYPES:
         if before is None or before.token_type != TokenType.ALIAS:
             raise _reserved(text, token)
@@ -414,7 +355,7 @@ def _check(text: str, token: Token, before: Token | None, after: Token | None) -
         and kind not in (TokenType.L_PAREN, TokenType.R_PAREN)
     ):
         raise error_at(
-            text, token.start, f"“{token.text}” is no part of ADQL.", _HINTS.get(token.text[:1], "")
+            text, token.start, f"“{token.text}” is no part of ADQL.", CHARACTERS.get(token.text[:1], "")
         )
 
 
@@ -425,7 +366,7 @@ def _check_word(text: str, token: Token, before: Token | None, after: Token | No
             text,
             token.start,
             f"“{token.text}” is no name.",
-            _HINTS.get(token.text[:1], "Names begin with a letter; others stand in double quotes."),
+            CHARACTERS.get(token.text[:1], "Names begin with a letter; others stand in double quotes."),
         )
     typed = word in TYPES and before is not None and before.token_type == TokenType.ALIAS
     if after is not None and after.token_type == TokenType.L_PAREN and not typed:
@@ -434,12 +375,8 @@ def _check_word(text: str, token: Token, before: Token | None, after: Token | No
         if word not in NAMES:
             if word in FOREIGN:
                 raise error_at(text, token.start, f"{word} is no part of ADQL.", FOREIGN[word].format("n"))
-            advice = (
-                f"Did you mean {_FUNCTION_HINTS[word]}?" if word in _FUNCTION_HINTS else close_to(word, NAMES)
-            )
-            raise error_at(
-                text, token.start, f"There is no function {token.text}.", _WORD_HINTS.get(word, advice)
-            )
+            advice = f"Did you mean {FUNCTIONS[word]}?" if word in FUNCTIONS else close_to(word, NAMES)
+            raise error_at(text, token.start, f"There is no function {token.text}.", WORDS.get(word, advice))
         token.text = CALL + word
     elif word in FOREIGN and after is not None and after.token_type in (TokenType.NUMBER, TokenType.VAR):
         raise error_at(text, token.start, f"{word} is no part of ADQL.", FOREIGN[word].format(after.text))
@@ -455,5 +392,5 @@ def _reserved(text: str, token: Token) -> AdqlError:
         text,
         token.start,
         f"{word} is a reserved word of ADQL.",
-        _WORD_HINTS.get(word, f'{advice}As a name, it stands in double quotes: "{token.text}".'),
+        WORDS.get(word, f'{advice}As a name, it stands in double quotes: "{token.text}".'),
     )

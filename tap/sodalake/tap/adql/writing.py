@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from . import polygons
 from .formulas import FORMULAS
 from .functions import NAMES
 
@@ -306,7 +307,26 @@ def _anonymous(node: exp.Expr) -> str:
 def _contains(node: exp.Expr) -> str:
     assert isinstance(node, exp.Anonymous)
     cone = _cone(node)
-    return f"CAST(adql_within({cone}) AS INTEGER)" if cone else ""
+    if cone:
+        return f"CAST(adql_within({cone}) AS INTEGER)"
+    first, second = node.expressions
+    if _is(first, "POINT", 2) and _is(second, "POLYGON") and _constant(second):
+        # Most places are not even near: a circle tells, in 0.16 µs a row, where the polygon takes 2.4.
+        circle = ", ".join(map(repr, polygons.around([_number(part) for part in second.expressions])))
+        near = f"adql_within({_coordinates(first)}, {circle})"
+        exact = f"adql_contains({_sql(first)}, {_sql(second)})"
+        return f"CASE {near} WHEN true THEN {exact} WHEN false THEN 0 END"
+    return ""
+
+
+def _constant(node: exp.Expr) -> bool:
+    return all(
+        isinstance(part.this if isinstance(part, exp.Neg) else part, exp.Literal) for part in node.expressions
+    )
+
+
+def _number(node: exp.Expr) -> float:
+    return -float(node.this.this) if isinstance(node, exp.Neg) else float(node.this)
 
 
 def _distance(node: exp.Expr) -> str:
@@ -315,9 +335,7 @@ def _distance(node: exp.Expr) -> str:
 
 def _shape(node: exp.Expr) -> str:
     """A geometry that is written out in numbers is a constant."""
-    if not all(
-        isinstance(part.this if isinstance(part, exp.Neg) else part, exp.Literal) for part in node.expressions
-    ):
+    if not _constant(node):
         if node.this == "POLYGON":
             return (
                 f"adql_polygon([{', '.join(f'CAST({_sql(part)} AS DOUBLE)' for part in node.expressions)}])"
