@@ -10,6 +10,7 @@ from sodalake.tap.answers import Answer
 
 from .columnar import arrow_stream, parquet
 from .delimited import delimited
+from .fitstable import fits_table
 from .jsontable import json_table
 from .offered import OutputFormat
 from .page import page
@@ -24,6 +25,7 @@ _WRITERS: Final[Mapping[str, Callable[[Answer], Iterator[bytes]]]] = {
     "votable/b": partial(votable, serialization="BINARY"),
     "csv": partial(delimited, separator=","),
     "tsv": partial(delimited, separator="\t"),
+    "fits": fits_table,
     "json": json_table,
     "parquet": parquet,
     "arrow": arrow_stream,

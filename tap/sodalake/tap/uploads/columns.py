@@ -156,7 +156,7 @@ def listed(
         if pa.types.is_floating(values.type) and size:
             flat = np.isnan(values.to_numpy(zero_copy_only=False))
             blank = np.zeros(len(lengths), np.bool_)
-            blank[lengths > 0] = flat.reshape(-1, size).all(axis=1)
+            blank[lengths > 0] = flat.reshape(len(flat) // size, size).all(axis=1)
             there &= ~blank
     ends = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=ends[1:])

@@ -52,7 +52,7 @@ def texts_of_bytes(
 
 def cut_at_nul(matrix: Bytes, wide: bool) -> tuple[Bytes, npt.NDArray[Any]]:
     """Return texts of a fixed length, rows of a matrix, as bytes one after the other and the length of each."""
-    letters = matrix.reshape(len(matrix), -1, 2).any(axis=2) if wide else matrix != 0
+    letters = matrix.reshape(len(matrix), matrix.shape[1] // 2, 2).any(axis=2) if wide else matrix != 0
     ended = np.logical_not(letters)
     width = letters.shape[1]
     lengths = (

@@ -7,6 +7,7 @@ only when that length was read: one loop finds where all begin (0.3 µs a cell),
 from __future__ import annotations
 
 import binascii
+import math
 import struct
 from collections.abc import Collection, Sequence
 from typing import Any, Final
@@ -181,7 +182,7 @@ def _column(
 ) -> pa.Array:
     if column.datatype in ("char", "unicodeChar"):
         wide = column.datatype == "unicodeChar"
-        data, lengths = moved or cut_at_nul(part.reshape(len(part), -1), wide)
+        data, lengths = moved or cut_at_nul(part.reshape(len(part), math.prod(part.shape[1:])), wide)
         if not flags:
             missing = lengths == 0
         texts = texts_of_bytes(column, data, lengths, missing)
@@ -210,7 +211,7 @@ def _numbers_of(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     kind = np.dtype(BIG_ENDIAN[column.datatype])
     if moved is None:
-        values = part.reshape(len(part), -1)
+        values = part.reshape(len(part), math.prod(part.shape[1:]))
         return values.reshape(-1), np.full(len(part), values.shape[1])
     data, lengths = moved
     return data.view(kind), lengths // kind.itemsize
