@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from astropy.io import fits
 from lxml import etree
 
 if TYPE_CHECKING:
@@ -67,8 +65,7 @@ def test_stamps_are_the_stamps(server: Server, some: Sequence[Alert], make_did: 
     assert kinds == ["science", "template", "difference"]
     for row in rows:
         if row["content_type"] == "application/fits" and row["access_url"]:
-            with fits.open(io.BytesIO(at(server, row["access_url"]).body)) as hdus:
-                assert any(hdu.data is not None for hdu in hdus)
+            assert at(server, row["access_url"]).body.startswith(b"SIMPLE  =")
 
 
 def test_cutouts_have_a_descriptor(
@@ -150,7 +147,7 @@ def test_no_id_is_an_empty_table(server: Server) -> None:
 
 
 def test_many_ids_are_cut_between_ids(server: Server) -> None:
-    body = "&".join(f"ID=ivo://sodalake/ztf?{number}" for number in range(1, 1003)).encode()
+    body = "&".join(f"ID=ivo://sodalake/ztf?{number}" for number in range(1, 503)).encode()
     answer = server.ask(
         "/datalink/links",
         method="POST",
@@ -158,7 +155,7 @@ def test_many_ids_are_cut_between_ids(server: Server) -> None:
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )
     assert answer.status == 200
-    assert len(table_of(answer)) == 1000
+    assert len(table_of(answer)) == 500
     assert "OVERFLOW" in answer.text
 
 

@@ -24,13 +24,14 @@ def rows_of(answer: Answer) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def places(server: Server) -> list[dict[str, str]]:
     answer = server.ask(
-        "/tap/sync", {"LANG": "ADQL", "QUERY": "SELECT candid, ra, dec FROM ztf.alerts", "FORMAT": "csv"}
+        "/tap/sync",
+        {"LANG": "ADQL", "QUERY": "SELECT alert_diaSourceId, ra, dec FROM lsst.alerts", "FORMAT": "csv"},
     )
     assert answer.status == 200, answer.text
     return rows_of(answer)
 
 
-def cone(server: Server, table: str = "ztf.alerts", **parameters: object) -> Answer:
+def cone(server: Server, table: str = "lsst.alerts", **parameters: object) -> Answer:
     return server.ask(f"/scs/{table}", {name.upper(): value for name, value in parameters.items()})
 
 
@@ -38,7 +39,8 @@ def test_a_cone_is_exact(server: Server, places: list[dict[str, str]]) -> None:
     ra, dec = float(places[0]["ra"]), float(places[0]["dec"])
     for radius in (1e-5, 0.001, 1.0, 30.0, 180.0):
         got = {
-            row["candid"] for row in rows_of(cone(server, ra=ra, dec=dec, sr=radius, responseformat="csv"))
+            row["alert_diaSourceId"]
+            for row in rows_of(cone(server, ra=ra, dec=dec, sr=radius, responseformat="csv"))
         }
         lon, lat = (np.radians([float(row[name]) for row in places]) for name in ("ra", "dec"))
         a, d = np.radians(ra), np.radians(dec)
@@ -48,7 +50,9 @@ def test_a_cone_is_exact(server: Server, places: list[dict[str, str]]) -> None:
                 np.sqrt(np.sin((lat - d) / 2) ** 2 + np.cos(lat) * np.cos(d) * np.sin((lon - a) / 2) ** 2)
             )
         )
-        assert got == {row["candid"] for row, far in zip(places, apart, strict=True) if far <= radius}
+        assert got == {
+            row["alert_diaSourceId"] for row, far in zip(places, apart, strict=True) if far <= radius
+        }
         assert got
 
 

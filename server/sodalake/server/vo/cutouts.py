@@ -18,7 +18,10 @@ _OPTIONS: Final[Mapping[str, Sequence[str]]] = {
 
 
 def soda_inputs(ref: str = "", value: str = "") -> list[Input]:
-    """Return what a client sends to ``/soda/sync``: the ID from a FIELD, or a given one, and what the user says."""
+    """Return what a client sends to ``/soda/sync``: the ID from a FIELD, or a given one, and what the user says.
+
+    Single numbers are left out, which are about a picture's look: pyvo 1.9 fails on one that has no value.
+    """
     return [
         Input(
             one.name,
@@ -33,6 +36,7 @@ def soda_inputs(ref: str = "", value: str = "") -> list[Input]:
             _OPTIONS.get(one.name, ()),
         )
         for one in SYNC.parameters
+        if one.arraysize
     ]
 
 

@@ -35,8 +35,8 @@ from sodalake.tap.published.obscoreview import DATALINK_TYPE
 
 __all__ = ["LINKS", "LinksHandler", "Target", "link_rows"]
 
-MOST_IDS: Final = 1000
-"""IDs that are looked up in one request; clients send fifty."""
+MOST_IDS: Final = 500
+"""IDs that are looked up in one request; clients send fifty, and a form has no more than a thousand fields."""
 
 _LONGEST: Final = 1000  # characters of an ID that is given back
 _FITS, _PNG, _VOTABLE = "application/fits", "image/png", "application/x-votable+xml"
