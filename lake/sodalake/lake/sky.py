@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from .cells import centres
 from .errors import UsageError
 
 __all__ = [
@@ -191,13 +192,10 @@ def _covered(
     ra: _Floats, dec: _Floats, radius: _Floats, which: _Integers, wanted: int
 ) -> tuple[_Integers, _Integers, _Integers]:
     """Return the cells (first and after, in order `ORDER`, and the cone) of cones whose cells shall be of one order."""
-    from cdshealpix import nested
-
     final = min(max(wanted, 0), _FINEST)
     cells, owner, order = _around(ra, dec, which, wanted)
     while True:
-        lon, lat = nested.healpix_to_lonlat(cells.astype(np.uint64), order, num_threads=1)
-        distance = separations(ra[owner], dec[owner], lon.deg, lat.deg)
+        distance = separations(ra[owner], dec[owner], *centres(cells, order))
         near = distance <= radius[owner] + _REACH * _SIDE / (1 << order)
         cells, owner = cells[near], owner[near]
         if order == final:
@@ -276,19 +274,16 @@ def polygon_ranges(lon: _Floats, lat: _Floats, gap: int = GAP) -> Ranges:
 
 def _covered_polygon(corners: _Floats, middle: _Floats, wanted: int) -> tuple[_Integers, _Integers]:
     """Return cells (first and after, in order `ORDER`) that hold a polygon within a hemisphere about its middle."""
-    from cdshealpix import nested
-
     final = min(max(wanted, 0), _FINEST)
     ra = np.degrees(np.arctan2(middle[1:2], middle[:1]))
     dec = np.degrees(np.arctan2(middle[2:], np.hypot(middle[:1], middle[1:2])))
     cells, _, order = _around(ra, dec, np.zeros(1, np.int64), wanted)
     done: list[tuple[_Integers, _Integers]] = []
     while True:
-        lon, lat = nested.healpix_to_lonlat(cells.astype(np.uint64), order, num_threads=1)
-        centres = _unit(lon.deg, lat.deg)
-        crossed = _from_edges(centres, corners) <= _REACH * _SIDE / (1 << order) + _EDGE
+        places = _unit(*centres(cells, order))
+        crossed = _from_edges(places, corners) <= _REACH * _SIDE / (1 << order) + _EDGE
         shift = 2 * (ORDER - order)
-        taken = ~crossed & _inside(centres, corners, middle)
+        taken = ~crossed & _inside(places, corners, middle)
         whole = cells[taken | crossed if order == final else taken]
         done.append((whole << shift, (whole + 1) << shift))
         if order == final:
