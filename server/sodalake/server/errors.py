@@ -46,6 +46,7 @@ from sodalake.lake.errors import (
     Unavailable,
     UsageError,
 )
+from sodalake.tap.errors import QueryTimeout
 from sodalake.uws.errors import (
     BadJob,
     Full,
@@ -176,6 +177,8 @@ _RULES: tuple[tuple[type[LakeError], int, str], ...] = (
     (NotInLake, 404, "UsageError"),
     (FileGone, 410, "Error"),
     (Damaged, 502, "Error"),
+    # The same query would take as long again, so no Retry-After asks for it.
+    (QueryTimeout, 408, "ServiceUnavailable"),
     (DeadlineExceeded, 503, "ServiceUnavailable"),
     (Unavailable, 503, "ServiceUnavailable"),
     (LakeError, 502, "Error"),

@@ -6,6 +6,8 @@ A connection can read nothing but what it is given: no files, no network, no ext
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -37,7 +39,9 @@ class Engine:
     def __init__(self, threads: int, memory: int) -> None:
         self._threads = threads
         self._memory = memory
-        self._spill = Path(tempfile.gettempdir()) / "sodalake-spill"
+        # Of each connection its own, made when it is needed: two data bases do not share one.
+        self._spill = Path(tempfile.gettempdir()) / f"sodalake-spill-{os.getuid()}-{os.getpid()}"
+        self._numbers = itertools.count()
         self._free: list[duckdb.DuckDBPyConnection] = []
         self._lock = threading.Lock()
 
@@ -77,12 +81,11 @@ class Engine:
             return connection.sql(sql).to_arrow_table()
 
     def _new(self) -> duckdb.DuckDBPyConnection:
-        self._spill.mkdir(mode=0o700, parents=True, exist_ok=True)
         connection = duckdb.connect(
             config={
                 "threads": self._threads,
                 "memory_limit": f"{self._memory // 1_000_000}MB",
-                "temp_directory": str(self._spill),
+                "temp_directory": f"{self._spill}-{next(self._numbers)}",
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "python_enable_replacements": False,

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from sodalake.lake.alertrows import AlertRows
 from sodalake.lake.archiverows import ArchiveRows
-from sodalake.lake.objectrows import ObjectRows
-
 from sodalake.lake.lake import Lake
+from sodalake.lake.objectrows import ObjectRows
 from sodalake.lake.rows import within
 from sodalake.lake.sky import cone_ranges, joined
 from sodalake.tap.errors import TooLarge
