@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from sodalake.tap.metadata import Column
 
+from .shapes import Shape, shapes_of
 from .texts import Words, has_bytes, rows_of, texts_of
 
 __all__ = ["escaped", "tabledata"]
@@ -33,10 +34,23 @@ def tabledata(columns: Sequence[Column], batch: pa.RecordBatch) -> bytes:
         As `texts.text_of`.
     """
     texts = [
-        escaped(text) if pa.types.is_string(kind) else text
-        for text, kind in zip(texts_of(columns, batch, _WORDS), batch.schema.types, strict=True)
+        escaped(text) if pa.types.is_string(kind) else _placed(column, shape, text) if shape.array else text
+        for column, text, kind, shape in zip(
+            columns,
+            texts_of(columns, batch, _WORDS),
+            batch.schema.types,
+            shapes_of(tuple(columns)),
+            strict=True,
+        )
     ]
     return rows_of(texts, "<TR><TD>", "</TD><TD>", "</TD></TR>\n")
+
+
+def _placed(column: Column, shape: Shape, text: pa.Array) -> pa.Array:
+    """An array of fixed length has all its numbers, also where it is a null: a place that is not known is NaN NaN."""
+    if not shape.length or not text.null_count or column.datatype not in ("float", "double"):
+        return text
+    return pc.fill_null(text, " ".join(["NaN"] * shape.length))
 
 
 def escaped(text: pa.Array) -> pa.Array:
