@@ -107,11 +107,16 @@ def test_what_is_written_is_read_again(given: tuple[list[Column], pa.Table], nam
     assert again.to_pylist() == table.to_pylist()
 
 
-@pytest.mark.parametrize("serialization", ["tabledata", "binary", "binary2"])
-@pytest.mark.parametrize("version", ["1.1", "1.2", "1.3", "1.4", "1.5"])
+@pytest.mark.parametrize(
+    ("version", "serialization"),
+    [
+        (version, serialization)
+        for version in ("1.1", "1.2", "1.3", "1.4", "1.5")
+        for serialization in ("tabledata", "binary", "binary2")
+        if serialization != "binary2" or version >= "1.3"  # it began there
+    ],
+)
 def test_astropys_tables_of_every_version(version: str, serialization: str) -> None:
-    if serialization == "binary2" and version < "1.3":
-        pytest.skip("BINARY2 began with 1.3")
     mask = [False, False, True]
     table = Table(
         {

@@ -5,7 +5,7 @@ Astropy's own columns lose what tells nulls from values: the zero byte of a logi
 
 from __future__ import annotations
 
-import io
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Final
@@ -42,6 +42,8 @@ _MOVED: Final[dict[tuple[str, float], tuple[str, npt.DTypeLike]]] = {
     ("short", 32768.0): ("int", "i4"),
     ("int", 2147483648.0): ("long", "i8"),
 }
+_BLOCK: Final = 2880
+_END: Final = b"END" + b" " * 77
 _WHOLE: Final = "Check that it arrived whole."
 
 Bytes = npt.NDArray[np.uint8]
@@ -69,22 +71,32 @@ def read_fits(content: bytes, rows: int) -> Read:
     UploadError
         No binary table, one that is cut or compressed, too many rows, or a column that no query knows.
     """
-    header, start = _header(content)
+    from astropy.io.fits import VerifyError
+
+    try:
+        header, start = _header(content)
+        return _table(content, header, start, rows)
+    except (ValueError, KeyError, TypeError, VerifyError) as error:
+        raise UploadError(f"It is FITS that cannot be read: {str(error)[:200]}.", _WHOLE) from error
+
+
+def _table(content: bytes, header: Any, start: int, rows: int) -> Read:
     count, width = int(header["NAXIS2"]), int(header["NAXIS1"])
     check_rows(count, rows)
-    end = start + count * width
-    if count < 0 or width < 0 or end > len(content):
+    behind = start + int(header.get("THEAP", count * width))
+    end = start + count * width + int(header.get("PCOUNT", 0))  # rows, and gap and heap behind them
+    if count < 0 or width < 0 or behind < start or end > len(content):
         raise UploadError(f"It has {len(content)} bytes, and its header promises more.", _WHOLE)
     if "ZTABLE" in header:
         raise UploadError("Its table is compressed in tiles.", "Send it uncompressed, or gzipped.")
     matrix = np.frombuffer(content, np.uint8, count * width, start).reshape(count, width)
-    heap = np.frombuffer(content, np.uint8)[start + int(header.get("THEAP", count * width)) :]
+    heap = np.frombuffer(content, np.uint8)[behind:]
     forms, at = [], 0
     for number in range(1, int(header["TFIELDS"]) + 1):
         forms.append(_form(header, number, at))
         at += forms[-1].width
-    if at > width:
-        raise UploadError("Its columns are wider than its rows.", _WHOLE)
+        if at > width:
+            raise UploadError("Its columns are wider than its rows.", _WHOLE)
     arrays = [_array(form, matrix[:, form.at : form.at + form.width], heap) for form in forms]
     return Read([form.column for form in forms], arrays)
 
@@ -94,24 +106,22 @@ def _header(content: bytes) -> tuple[Any, int]:
     from astropy.io import fits  # 0.3 s, and few uploads are FITS
 
     at = 0
-    try:
-        while at < len(content):
-            stream = io.BytesIO(content)
-            stream.seek(at)
-            header = fits.Header.fromfile(stream, endcard=True)
-            start = stream.tell()
-            if header.get("XTENSION", "").strip() == "BINTABLE":
-                return header, start
-            size = abs(int(header["BITPIX"])) // 8 * int(header.get("GCOUNT", 1)) if header["NAXIS"] else 0
-            axes = [int(header[f"NAXIS{axis}"]) for axis in range(1, int(header["NAXIS"]) + 1)]
-            size *= int(header.get("PCOUNT", 0)) + int(np.prod(axes, dtype=object)) if axes else 0
-            at = start + -(-size // 2880) * 2880
-            if size < 0:
-                break
-    except EOFError:
-        at = len(content)
-    except (OSError, ValueError, KeyError, TypeError, fits.VerifyError) as error:
-        raise UploadError(f"It is FITS that cannot be read: {str(error)[:200]}.", _WHOLE) from error
+    while at < len(content):
+        end = content.find(_END, at)
+        while end >= 0 and (end - at) % 80:
+            end = content.find(_END, end + 1)
+        if end < 0:
+            raise UploadError("It is FITS, and a header in it has no end.", _WHOLE)
+        header = fits.Header.fromstring(content[at:end])
+        at += -(-(end + 80 - at) // _BLOCK) * _BLOCK
+        if str(header.get("XTENSION", "")).strip() == "BINTABLE":
+            return header, at
+        axes = [int(header[f"NAXIS{axis}"]) for axis in range(1, int(header["NAXIS"]) + 1)]
+        size = abs(int(header["BITPIX"])) // 8 * int(header.get("GCOUNT", 1))
+        size *= int(header.get("PCOUNT", 0)) + math.prod(axes) if axes else 0
+        if size < 0:
+            break
+        at += -(-size // _BLOCK) * _BLOCK
     raise UploadError("It is FITS without a binary table.", "Send a BINTABLE extension.")
 
 

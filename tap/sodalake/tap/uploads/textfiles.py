@@ -55,6 +55,11 @@ def _read(content: bytes, rows: int, separator: str) -> Read:
             "It is no table that is known here.",
             "Send a VOTable, FITS, Parquet, Arrow, CSV or TSV file.",
         )
+    if separator == "," and content.count(b'"') % 2:
+        # What follows an open quote, rows and all, would become one text
+        raise UploadError(
+            "A quote is opened in it and never closed.", 'Write a quote inside a quoted text as "".'
+        )
     table = _table(content, separator, {})
     if all(_NUMBER.fullmatch(name.strip()) for name in table.column_names):
         raise UploadError("Its first line has numbers, not names.", "Put the names of the columns there.")
