@@ -284,6 +284,23 @@ def many(count: int) -> list[File]:
     return [File("part-00", tuple(alert(number, 0, number % 700, number % 50) for number in range(count)))]
 
 
+def test_objects_whose_files_are_read_in_two_batches_are_one() -> None:
+    history = [
+        File(f"part-{part:02d}", tuple(alert(1000 * part + n, part, n, n % 9) for n in range(300)))
+        for part in range(3)
+    ]
+    with local_place() as place:
+        brought(place, history)
+        lake = Lake.open(place[0])
+        parts = list(ObjectRows(lake).all(lake.survey("ztf"), ["objectId", "n_alerts"]))
+        assert len(parts) > 1
+        rows = [row for part in parts for row in part.to_pylist()]
+        assert sorted((row["objectId"], row["n_alerts"]) for row in rows) == sorted(
+            (f"ZTF21a_{n}", 3) for n in range(300)
+        )
+        lake.close()
+
+
 def test_limits_times_and_deadlines() -> None:
     with local_place() as place:
         brought(place, many(2500))
