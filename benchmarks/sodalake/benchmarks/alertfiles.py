@@ -92,7 +92,7 @@ def column_names(recipe: AlertRecipe) -> list[str]:
 
 def _name(recipe: AlertRecipe) -> str:
     long = f"-{recipe.long_objects}x{recipe.long_epochs}" if recipe.long_objects else ""
-    return f"alerts-v{_VERSION}-{recipe.alerts}x{recipe.columns}-{recipe.rows}{long}-s{recipe.seed}"
+    return f"alerts-v{_VERSION}-{recipe.survey}-{recipe.alerts}x{recipe.columns}-{recipe.rows}{long}-s{recipe.seed}"
 
 
 def _make(recipe: AlertRecipe, folder: Path, progress: Callable[[int, int], None]) -> dict[str, Any]:

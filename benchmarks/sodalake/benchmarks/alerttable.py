@@ -50,6 +50,8 @@ class AlertRecipe:
 
     Attributes
     ----------
+    survey
+        The survey's name, which is its schema's, too.
     alerts, rows
         Alerts in all, and in a file (one file a night).
     columns
@@ -60,17 +62,13 @@ class AlertRecipe:
         Of everything that is random.
     """
 
+    survey: str = "bench"
     alerts: int = 1_000_000
     rows: int = 100_000
     columns: int = 30
     long_objects: int = 0
     long_epochs: int = 1575
     seed: int = 42
-
-    @property
-    def survey(self) -> str:
-        """The survey's name, which is its schema's, too."""
-        return "bench" if self.columns == 30 else f"bench{self.columns}"
 
     @property
     def table(self) -> str:

@@ -21,7 +21,7 @@ from .report import Figure
 from .supervised import Supervised
 from .uwsclient import FINAL, Connection, JobClient, multipart
 
-__all__ = ["aborts", "beside", "bulk_job", "estimates", "workers_idle"]
+__all__ = ["aborts", "beside", "bulk_job", "estimates"]
 
 _LOOK = 0.005  # seconds
 _PATIENCE = 60.0  # seconds for a job to begin, or to be over
@@ -173,12 +173,12 @@ async def _aborts(stage: JobStage) -> tuple[list[float], list[float], list[int]]
         try:
             async with stage.client("aborts", service.address) as client:
                 await stage.warm(service.address)
-                await workers_idle(watching)  # the workers import this module once, which takes them seconds
+                await _idle(watching)  # the workers import this module once, which takes them seconds
                 for turn in range(stage.jobs.aborts):
                     job, _ = await client.submit(ARROW, stage.targets(stage.jobs.targets, seed=61 + turn))
                     await _running(client, job)
                     sent = time.perf_counter()
-                    idle = asyncio.create_task(workers_idle(watching))
+                    idle = asyncio.create_task(_idle(watching))
                     reply = await client.connection.ask(
                         "POST", f"{job}/phase", b"PHASE=ABORT", "application/x-www-form-urlencoded"
                     )
@@ -193,7 +193,7 @@ async def _aborts(stage: JobStage) -> tuple[list[float], list[float], list[int]]
     return phases, quiet, done
 
 
-async def workers_idle(watching: Any) -> float:
+async def _idle(watching: Any) -> float:
     """Return the moment from which on no batch worker has a task in a thread, tasks nobody wants any more included."""
     async with asyncio.timeout(_PATIENCE):
         while True:

@@ -78,7 +78,10 @@ def _rows_of_votable(content: bytes) -> int:
     if b"<BINARY2>" not in content:
         return 0
     begin = content.index(b">", content.index(b"<STREAM")) + 1
-    rows = base64.b64decode(content[begin : content.index(b"</STREAM>", begin)])
+    try:
+        rows = base64.b64decode(content[begin : content.index(b"</STREAM>", begin)])
+    except ValueError as error:
+        raise WrongAnswer("a BINARY2 stream that is not base64, or breaks off") from error
     return _rows_of_binary2([field[0] for field in _FIELD.finditer(content[:begin])], rows)
 
 

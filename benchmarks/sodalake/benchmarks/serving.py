@@ -75,6 +75,12 @@ class Served:
         self.address = (url.hostname, url.port)
         return self
 
+    @property
+    def pid(self) -> int:
+        """Process id of the server, which has all others of the service below it."""
+        assert self._process is not None
+        return self._process.pid
+
     def last_words(self) -> str:
         """Return the end of the service's log."""
         assert self._log is not None

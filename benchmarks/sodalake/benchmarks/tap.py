@@ -34,6 +34,7 @@ QUICK = TapScale(
     positions=100,
     jobs=5,
     aborts=1,
+    warm=5,
 )
 """Everything once, on a table of 20 000 alerts: to see that it runs."""
 

@@ -32,10 +32,10 @@ def one_object(stage: TapStage) -> list[Figure]:
     place = stage.site.name
     figures = _latency("object", place, "one object, 14 rows × 30 columns", single, stage.at_most(8, 15))
     other = objects(table, 20 * scale.requests, rng)
-    phases = [stage.phase(stage.service, other, clients=_CLIENTS, count=10 * _CLIENTS)]
+    phases = [stage.phase(other, clients=_CLIENTS, count=10 * _CLIENTS)]
     for turn in range(scale.rounds):
         some = _turned(other, turn * scale.requests)
-        phases.append(stage.phase(stage.service, some, clients=_CLIENTS, seconds=scale.seconds))
+        phases.append(stage.phase(some, clients=_CLIENTS, seconds=scale.seconds))
     together = stage.run(phases)[1:]
     rate = float(np.median([one.rate for one in together]))
     note = f"p50 {middle(together):.1f} ms, p95 {middle(together, 0.95):.1f} ms"
@@ -54,7 +54,7 @@ def naming(stage: TapStage) -> list[Figure]:
     names = ", ".join(column_names(table.recipe))
     starred = objects(table, scale.rounds * scale.requests, rng)
     named = objects(table, scale.rounds * scale.requests, rng, names)
-    ratio, note = _compared(stage, (stage.service, starred, "*"), (stage.service, named, "30 names"))
+    ratio, note = _compared(stage, (starred, "*"), (named, "30 names"))
     return [
         Figure(
             "naming",
@@ -130,8 +130,8 @@ def growth(stage: TapStage) -> list[Figure]:
         before, after = (ask(table, scale.rounds * scale.requests, rng) for table in (small, large))
         ratio, note = _compared(
             stage,
-            (stage.small_service, before, f"{len(small):,} rows"),
-            (stage.service, after, f"{len(large):,} rows"),
+            (before, f"{len(small):,} rows"),
+            (after, f"{len(large):,} rows"),
         )
         measure = f"{name}, latency at {times:g}× the rows"
         figures.append(Figure("growth", stage.site.name, measure, ratio, "×", 1.3, "less", note))
@@ -143,9 +143,8 @@ def crowd(stage: TapStage) -> list[Figure]:
     scale, place = stage.scale, stage.site.name
     asked = objects(stage.table, 20 * scale.requests, np.random.default_rng(8))
     phases = [
-        stage.phase(stage.service, asked, clients=scale.crowd, count=2 * scale.crowd, patient=True),
+        stage.phase(asked, clients=scale.crowd, count=2 * scale.crowd, patient=True),
         stage.phase(
-            stage.service,
             _turned(asked, 2 * scale.crowd),
             clients=scale.crowd,
             seconds=scale.crowd_seconds,
@@ -169,30 +168,27 @@ def _rounds(stage: TapStage, asked: list[Asked]) -> list[Outcome]:
     """Ask each of these once, one after another, in as many rounds as there are."""
     each = max(1, len(asked) // stage.scale.rounds)
     # Other workers than those that are warm for objects: what these need is imported and compiled first.
-    warm = stage.phase(stage.service, asked[-_WARM:], count=_WARM)
-    phases = [
-        stage.phase(stage.service, asked[turn * each : (turn + 1) * each])
-        for turn in range(stage.scale.rounds)
-    ]
+    warm = stage.phase(asked[-_WARM:], count=_WARM)
+    phases = [stage.phase(asked[turn * each : (turn + 1) * each]) for turn in range(stage.scale.rounds)]
     return stage.run([warm, *phases])[1:]
 
 
 def _compared(
     stage: TapStage,
-    one: tuple[tuple[str, int], list[Asked], str],
-    other: tuple[tuple[str, int], list[Asked], str],
+    one: tuple[list[Asked], str],
+    other: tuple[list[Asked], str],
 ) -> tuple[float, str]:
     """Return how many times as long the other takes, by the medians of rounds in turn, and what is to be said of it."""
-    each = max(1, min(len(one[1]), len(other[1])) // stage.scale.rounds)
+    each = max(1, min(len(one[0]), len(other[0])) // stage.scale.rounds)
     phases = [
-        stage.phase(address, asked[turn * each : (turn + 1) * each])
+        stage.phase(asked[turn * each : (turn + 1) * each])
         for turn in range(stage.scale.rounds)
-        for address, asked, _ in (one, other)
+        for asked, _ in (one, other)
     ]
     outcomes = stage.run([*phases[:2], *phases])[2:]
     before, after = outcomes[::2], outcomes[1::2]
     ratio = float(np.median([b.quantile(0.5) / a.quantile(0.5) for a, b in zip(before, after, strict=True)]))
-    return ratio, f"p50 {middle(before):.2f} ms ({one[2]}), {middle(after):.2f} ms ({other[2]})"
+    return ratio, f"p50 {middle(before):.2f} ms ({one[1]}), {middle(after):.2f} ms ({other[1]})"
 
 
 def _latency(row: str, place: str, measure: str, rounds: list[Outcome], mark: float | None) -> list[Figure]:

@@ -1,4 +1,7 @@
-"""What the rows of the bench of queries share: lakes with made alerts, and their services."""
+"""What the rows of the bench of queries share: a lake with made alerts, and its service.
+
+Small and large tables are compared in one service: the same workers, as warm, ask one row store and one archive.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,6 @@ __all__ = ["Filled", "TapScale", "TapStage", "middle"]
 _HBASE = (
     3.0  # how many times the mark of local files a mark is on HDFS and HBase, where none is named for them
 )
-_WARM = 30  # queries until every worker has imported what it needs, and compiled what it uses
 _WARM_CLIENTS = 4
 
 
@@ -60,6 +62,8 @@ class TapScale:
         Of an upload.
     jobs, aborts
         Queries that are jobs, and those that are aborted.
+    warm
+        Queries of each of four clients until every worker has imported what it needs, and compiled what it uses.
     """
 
     alerts: int = 1_000_000
@@ -77,20 +81,20 @@ class TapScale:
     positions: int = 1000
     jobs: int = 30
     aborts: int = 3
+    warm: int = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """How long an ingest took: alerts, bytes of their files, wall seconds of one process."""
+    """How long an ingest took: which alerts, bytes of their files, wall seconds of one process."""
 
-    survey: str
-    alerts: int
+    recipe: AlertRecipe
     bytes: int
     seconds: float
 
 
 class TapStage:
-    """The lakes and services at one site.
+    """The lake and its service at one site.
 
     Parameters
     ----------
@@ -139,67 +143,39 @@ class TapStage:
     @cached_property
     def table(self) -> AlertTable:
         """The table of 30 columns."""
-        return AlertTable(AlertRecipe(self.scale.alerts, self.scale.rows))
+        return AlertTable(AlertRecipe("bench", self.scale.alerts, self.scale.rows))
 
     @cached_property
     def small_table(self) -> AlertTable:
         """A smaller one of 30 columns."""
-        return AlertTable(AlertRecipe(self.scale.small, self.scale.rows))
+        return AlertTable(AlertRecipe("benchsmall", self.scale.small, self.scale.rows))
 
     @cached_property
     def wide_table(self) -> AlertTable:
         """The table of 130 columns."""
         return AlertTable(
-            AlertRecipe(self.scale.wide, self.scale.rows, 130, long_objects=self.scale.long_objects)
+            AlertRecipe(
+                "benchwide", self.scale.wide, self.scale.rows, 130, long_objects=self.scale.long_objects
+            )
         )
 
     # -- lakes and services
 
+    # -- the lake and its service
+
     @cached_property
     def lake(self) -> str:
-        """URL of a lake with the table, and with the one of 130 columns."""
-        return self._made("tap", (self.table.recipe, self.wide_table.recipe))
-
-    @cached_property
-    def small_lake(self) -> str:
-        """URL of a lake with the smaller table."""
-        return self._made("tapsmall", (self.small_table.recipe,))
-
-    @cached_property
-    def service(self) -> tuple[str, int]:
-        """Address of a service of `lake`, warm."""
-        return self._serve("large", self.lake, self.table)
-
-    @cached_property
-    def small_service(self) -> tuple[str, int]:
-        """Address of a service of `small_lake`, warm."""
-        return self._serve("small", self.small_lake, self.small_table)
-
-    def settings(self, name: str) -> dict[str, str]:
-        """Return the environment of a service: its jobs are in a store of its own, the rest is as by default."""
-        folder = self._folder / name
-        folder.mkdir(exist_ok=True)
-        return {
-            "SODALAKE_LOG__LEVEL": "warning",
-            "SODALAKE_JOBS__STORE": str(folder / "jobs.sqlite"),
-        }
-
-    def warm(self, address: tuple[str, int], table: AlertTable) -> None:
-        """Ask until the workers have done such things before."""
-        asked = objects(table, _WARM * _WARM_CLIENTS, np.random.default_rng(0))
-        self.run([self.phase(address, asked, clients=_WARM_CLIENTS, count=_WARM * _WARM_CLIENTS)])
-
-    def _made(self, name: str, recipes: Sequence[AlertRecipe]) -> str:
-        every = [self._files(recipe) for recipe in recipes]
-        place = self.site.place(name)
+        """URL of a lake with the three tables."""
+        every = [self._files(table.recipe) for table in (self.table, self.small_table, self.wide_table)]
+        place = self.site.place("tap")
         # Imported before anything is timed, as all libraries are: it takes a second of a process's life.
         importlib.import_module("cdshealpix.nested")
         # The tables are made first: that costs HBase seconds, once in a lake's life.
-        lake = Lake.create(place.url, rows=place.rows, surveys=[str(files.survey_file) for files, _ in every])
-        lake.close()
+        surveys = [str(files.survey_file) for files, _ in every]
+        Lake.create(place.url, rows=place.rows, surveys=surveys).close()
         for files, urls in every:
             recipe = files.recipe
-            self._say(f"ingest of {recipe.alerts:,} alerts of {recipe.columns} columns into {name}")
+            self._say(f"ingest of {recipe.alerts:,} alerts of {recipe.columns} columns")
             began = time.perf_counter()
             report = ingest(place.url, str(files.survey_file), urls, workers=1)
             seconds = time.perf_counter() - began
@@ -207,25 +183,38 @@ class TapStage:
                 raise RuntimeError(
                     f"The ingest of {recipe.alerts} alerts indexed {report.rows}: {report.failed}"
                 )
-            self.filled.append(Filled(recipe.survey, report.rows, report.bytes, seconds))
+            self.filled.append(Filled(recipe, report.bytes, seconds))
         return place.url
+
+    @cached_property
+    def served(self) -> Served:
+        """A service of the lake with default settings but for the place of its jobs, warm."""
+        settings = {
+            "SODALAKE_LOG__LEVEL": "warning",
+            "SODALAKE_JOBS__STORE": str(self._folder / "jobs.sqlite"),
+        }
+        self._say(f"service of {self.lake}")
+        served = self._close.enter_context(Served(self.lake, settings))
+        count = self.scale.warm * _WARM_CLIENTS
+        asked = objects(self.table, count, np.random.default_rng(0))
+        phase = Phase([served.address], [one.path for one in asked], clients=_WARM_CLIENTS, count=count)
+        self.run([phase])
+        return served
+
+    @property
+    def service(self) -> tuple[str, int]:
+        """Address of the service."""
+        return self.served.address
 
     def _files(self, recipe: AlertRecipe) -> tuple[AlertFiles, list[str]]:
         self._say(f"{recipe.alerts:,} alerts of {recipe.columns} columns")
         made = make_alert_files(recipe, self._cache)
         return made, self.site.publish(made)
 
-    def _serve(self, name: str, lake: str, table: AlertTable) -> tuple[str, int]:
-        self._say(f"service of {lake}")
-        address = self._close.enter_context(Served(lake, self.settings(name))).address
-        self.warm(address, table)
-        return address
-
     # -- measuring
 
-    @staticmethod
     def phase(
-        address: tuple[str, int],
+        self,
         asked: Sequence[Asked],
         *,
         clients: int = 1,
@@ -237,7 +226,7 @@ class TapStage:
         if count is None and seconds is None:
             count = len(asked)
         return Phase(
-            [address],
+            [self.service],
             [one.path for one in asked],
             clients=clients,
             count=count,

@@ -6,17 +6,15 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
-from typing import Any
 
 import numpy as np
-from distributed import Client
+import psutil
 
 from .download import download
 from .jobmeasures import quantile
-from .jobwork import workers_idle
 from .report import Figure
 from .rowcounts import wrong_rows
-from .supervised import Supervised
+from .serving import Served
 from .tapquestions import Asked, cones, everything, greedy, matches, objects
 from .tapstage import TapStage, middle
 from .uwsclient import FINAL, Connection, JobClient, Reply
@@ -28,10 +26,11 @@ _FORMATS = (("votable/b2", "VOTable BINARY2"), ("parquet", "Parquet"))
 _NARROW = "u.id, a.candid, a.objectId, a.jd, a.ra, a.dec, a.magpsf"
 _AHEAD = 0.5  # seconds that a greedy query is asked before others
 _LOOK = 0.02  # seconds
+_WINDOW = 0.1  # seconds that processes are looked at; their clocks tick a hundred times a second
+_IDLE = 0.5  # cores
 _BEGUN = 0.5  # seconds that a query runs before it is aborted
 _PATIENCE = 60.0  # seconds
 _WARM = 3
-_client: Any = Client  # Dask has no types
 
 
 def bulk(stage: TapStage) -> list[Figure]:
@@ -116,9 +115,9 @@ def neighbours(stage: TapStage) -> list[Figure]:
     with ThreadPoolExecutor(1) as other:
         for _ in range(scale.rounds):
             asked = cones(table, 10 / 3600, 2 * scale.requests, rng)
-            quiet = stage.phase(stage.service, asked[: scale.requests], seconds=scale.seconds)
-            busy = stage.phase(stage.service, asked[scale.requests :], seconds=scale.seconds)
-            hungry = stage.phase(stage.service, greedy(table, 200, rng), seconds=scale.seconds + _AHEAD + 1.0)
+            quiet = stage.phase(asked[: scale.requests], seconds=scale.seconds)
+            busy = stage.phase(asked[scale.requests :], seconds=scale.seconds)
+            hungry = stage.phase(greedy(table, 200, rng), seconds=scale.seconds + _AHEAD + 1.0)
             alone += stage.run([quiet])
             eating = other.submit(stage.run, [hungry])
             time.sleep(_AHEAD)
@@ -135,47 +134,58 @@ def neighbours(stage: TapStage) -> list[Figure]:
 
 
 def abort(stage: TapStage) -> list[Figure]:
-    """ABORT of a query that is running: until its phase says so, and until no worker does anything of it."""
+    """ABORT of a query that is running: until its phase says so, and until the service does nothing any more."""
     phases, quiet = asyncio.run(_aborts(stage))
     slowest = max(*phases, *quiet)
-    note = f"{len(phases)} queries; ABORTED after at most {max(phases):.2f} s, workers idle after {max(quiet):.2f} s"
+    note = f"{len(phases)} queries; ABORTED after at most {max(phases):.2f} s, idle after {max(quiet):.2f} s"
     measure = "ABORT of a running query until it is ABORTED and nothing of it runs, slowest"
-    return [Figure("abort", stage.site.name, measure, slowest, "s", 1, "less", note)]
+    return [Figure("abort", stage.site.name, measure, slowest, "s", 1, "less", note=note)]
 
 
 async def _aborts(stage: TapStage) -> tuple[list[float], list[float]]:
     phases, quiet = [], []
     name = stage.table.recipe.table
-    async with Supervised(stage.lake, stage.settings("aborts")) as service:
-        watching = await _client(service.scheduler_url, asynchronous=True)
-        try:
-            async with JobClient(service.address, jobs=_ASYNC) as client:
-                (first,) = objects(stage.table, 1, np.random.default_rng(14))
-                job, _ = await client.submit(first.parameters)
-                await client.completed(job)
-                await workers_idle(
-                    watching
-                )  # the workers import what looks at them once, which takes them seconds
-                for turn in range(stage.scale.aborts):
-                    # Nothing but every pair of alerts can tell: it would run for hours.
-                    adql = (
-                        f"SELECT COUNT(*) AS n FROM {name} AS a JOIN {name} AS b"
-                        f" ON SIN(a.magap * b.fwhm + {turn}) > COS(a.rb - b.drb)"
-                    )
-                    job, _ = await client.submit(Asked(adql, 1).parameters)
-                    await _executing(client, job)
-                    await asyncio.sleep(_BEGUN)
-                    sent = time.perf_counter()
-                    idle = asyncio.create_task(workers_idle(watching))
-                    await client.tell(job, "ABORT")
-                    seen = await client.ended(job)
-                    if seen.phase != "ABORTED":
-                        raise RuntimeError(f"A query that was to be aborted ended {seen.phase}.")
-                    phases.append(seen.received - sent)
-                    quiet.append(await idle - sent)
-        finally:
-            await watching.close()
+    async with JobClient(stage.service, jobs=_ASYNC) as client:
+        for turn in range(stage.scale.aborts):
+            # Nothing but every pair of alerts can tell: it would run for hours.
+            adql = (
+                f"SELECT COUNT(*) AS n FROM {name} AS a JOIN {name} AS b"
+                f" ON SIN(a.magap * b.fwhm + {turn}) > COS(a.rb - b.drb)"
+            )
+            await _idle(stage.served)
+            job, _ = await client.submit(Asked(adql, 1).parameters)
+            await _executing(client, job)
+            await asyncio.sleep(_BEGUN)
+            if not await asyncio.to_thread(_busy, stage.served):
+                raise RuntimeError("A query that was to be aborted does not run.")
+            sent = time.perf_counter()
+            idle = asyncio.create_task(_idle(stage.served))
+            await client.tell(job, "ABORT")
+            seen = await client.ended(job)
+            if seen.phase != "ABORTED":
+                raise RuntimeError(f"A query that was to be aborted ended {seen.phase}.")
+            phases.append(seen.received - sent)
+            quiet.append(await idle - sent)
     return phases, quiet
+
+
+async def _idle(served: Served) -> float:
+    """Return the moment from which on the service's processes do nothing: threads that nobody waits for show, too."""
+    async with asyncio.timeout(_PATIENCE):
+        while True:
+            began = time.perf_counter()
+            if not await asyncio.to_thread(_busy, served):
+                return began
+
+
+def _busy(served: Served) -> bool:
+    """Look for a moment whether the service's processes take more than what they do when nobody asks anything."""
+    every = [psutil.Process(served.pid), *psutil.Process(served.pid).children(recursive=True)]
+    before = [one.cpu_times() for one in every]
+    time.sleep(_WINDOW)
+    after = [one.cpu_times() for one in every]
+    taken: float = sum(b.user + b.system - a.user - a.system for a, b in zip(before, after, strict=True))
+    return bool(taken > _IDLE * _WINDOW)
 
 
 async def _executing(client: JobClient, job: str) -> None:
@@ -194,10 +204,10 @@ def filling(stage: TapStage) -> list[Figure]:
     figures = []
     _ = stage.lake  # is filled, where it was not
     for one in stage.filled:
-        columns = "30" if one.survey == "bench" else one.survey.removeprefix("bench")
-        measure = f"ingest of {one.alerts:,} alerts of {columns} columns, indices included"
+        alerts = one.recipe.alerts
+        measure = f"ingest of {alerts:,} alerts of {one.recipe.columns} columns, indices included"
         note = f"{one.seconds:.1f} s, {one.bytes / 1e6:.0f} MB, {one.bytes / 1e6 / one.seconds:.1f} MB/s, one process"
-        rate = one.alerts / one.seconds
+        rate = alerts / one.seconds
         figures.append(Figure("ingest", stage.site.name, measure, rate, "rows/s", note=note))
     return figures
 
