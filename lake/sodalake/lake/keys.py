@@ -23,7 +23,7 @@ id decides. A time before zero is written as its distance from -10\\ :sup:`8`, b
 before ``0``: text order is time order throughout.
 
 *Digit* is the salt's second hex digit, of the alert's id: a night is written in 16 places, and a range of time is 16
-ranges to read (with 256, the scans alone would take HBase 330 ms).
+ranges to read. On HBase, side by side, these take 9 ms for 1 000 alerts.
 
 *Class* is escaped like an id, may be empty, and ends after `LONGEST_CLASS` bytes: who asks for one looks at the column.
 
