@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -55,6 +55,7 @@ def read_parquet(content: bytes, rows: int) -> Read:
     # A dictionary's text is counted before it is written out for each row: few bytes can say a lot of it
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     table = pq.ParquetFile(source, read_dictionary=texts).read(use_threads=False)
+    table.validate(full=True)
     columns, arrays = columns_of_arrow(table)
     described = (metadata.metadata or {}).get(_CONTENT)
     if described is None:
@@ -71,7 +72,8 @@ def read_arrow_stream(content: bytes, rows: int) -> Read:
     UploadError
         As `read_parquet`.
     """
-    return _batches(pa.ipc.open_stream(pa.BufferReader(content)), rows)
+    reader = pa.ipc.open_stream(pa.BufferReader(content))
+    return _batches(reader, reader.schema, rows)
 
 
 def read_arrow_file(content: bytes, rows: int) -> Read:
@@ -83,9 +85,8 @@ def read_arrow_file(content: bytes, rows: int) -> Read:
         As `read_parquet`.
     """
     reader = pa.ipc.open_file(pa.BufferReader(content))
-    return _table(
-        pa.Table.from_batches(map(reader.get_batch, range(reader.num_record_batches)), reader.schema), rows
-    )
+    batches = map(reader.get_batch, range(reader.num_record_batches))
+    return _batches(batches, reader.schema, rows)
 
 
 def columns_of_arrow(table: pa.Table) -> tuple[list[Column], list[pa.ChunkedArray]]:
@@ -104,24 +105,22 @@ def columns_of_arrow(table: pa.Table) -> tuple[list[Column], list[pa.ChunkedArra
     return columns, arrays
 
 
-def _batches(reader: pa.RecordBatchReader, rows: int) -> Read:
+def _batches(found: Iterable[pa.RecordBatch], schema: pa.Schema, rows: int) -> Read:
     """Stop at the first batch that is too much, rather than when all are there."""
     batches, count, size = [], 0, 0
-    for batch in reader:
+    for batch in found:
+        # Offsets that point nowhere end the process, not the request; those of a batch without rows are not validated
+        if not batch.num_rows:
+            continue
+        batch.validate(full=True)
         count += batch.num_rows
         check_rows(count, rows)
         size += batch.nbytes
         if size > MOST_BYTES:
             raise _too_large()
         batches.append(batch)
-    return _table(pa.Table.from_batches(batches, reader.schema), rows)
-
-
-def _table(table: pa.Table, rows: int) -> Read:
-    check_rows(table.num_rows, rows)
-    table.validate(full=True)
-    description = (table.schema.metadata or {}).get(b"description", b"").decode("utf-8", "replace")
-    return Read(*columns_of_arrow(table), description)
+    description = (schema.metadata or {}).get(b"description", b"").decode("utf-8", "replace")
+    return Read(*columns_of_arrow(pa.Table.from_batches(batches, schema)), description)
 
 
 def _described(field: pa.Field, array: pa.ChunkedArray) -> Column:

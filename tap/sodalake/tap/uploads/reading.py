@@ -72,7 +72,7 @@ def read_upload(
         return assembled(name, _reader(content, content_type, filename)(content, rows))
     except UploadError as error:
         raise UploadError(f"Upload {name}: {error.message}", error.advice) from error
-    except (pa.ArrowException, OSError, MemoryError, OverflowError) as error:
+    except (pa.ArrowException, OSError, MemoryError, OverflowError, UnicodeError) as error:
         reason = str(error).partition("\n")[0][:200]
         raise UploadError(
             f"Upload {name} cannot be read: {reason}.", "Check that it arrived whole."

@@ -55,6 +55,12 @@ def _read(content: bytes, rows: int, separator: str) -> Read:
             "It is no table that is known here.",
             "Send a VOTable, FITS, Parquet, Arrow, CSV or TSV file.",
         )
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        raise UploadError(
+            f"It is not UTF-8: byte {error.start} is {content[error.start]:#x}.", "Save it so."
+        ) from error
     if separator == "," and content.count(b'"') % 2:
         # What follows an open quote, rows and all, would become one text
         raise UploadError(
