@@ -122,11 +122,6 @@ class GatedWork:
             ),
         ]
 
-    def error_document(self, error: Exception) -> Document | None:
-        if "document" not in self.fail:
-            return None
-        return Document("application/x-votable+xml", f"<VOTABLE>{self.fail}</VOTABLE>".encode())
-
 
 @dataclass(frozen=True)
 class Gated:
@@ -143,6 +138,12 @@ class Gated:
         return GatedWork(
             value_of(job, "GATE"), int(value_of(job, "UNITS", "1")), value_of(job, "FAIL"), content
         )
+
+    def error_document(self, error: Exception) -> Document | None:
+        told = getattr(error, "message", "")
+        if "document" not in told:
+            return None
+        return Document("application/x-votable+xml", f"<VOTABLE>{told}</VOTABLE>".encode())
 
 
 class ThreadPool:

@@ -127,9 +127,6 @@ class CountingWork:
         assert not whole or len(known) == plan.note["units"]
         return results
 
-    def error_document(self, error: Exception) -> Document | None:
-        return None
-
 
 @dataclass(frozen=True)
 class Counting:
@@ -146,6 +143,9 @@ class Counting:
             raise BadJob(f"UNITS and SECONDS are numbers: {error}.", "Send UNITS=3.") from error
         fail, flaky, kill = (numbers_of(value_of(job, name)) for name in ("FAIL", "FLAKY", "KILL"))
         return CountingWork(units, seconds, fail, flaky, kill, self.marks, job.id, value_of(job, "POOL", ONE))
+
+    def error_document(self, error: Exception) -> Document | None:
+        return None
 
 
 def stream(spec: str, context: UnitContext) -> UnitRecord:
@@ -187,10 +187,6 @@ class StreamingWork:
             for record in records
         ]
 
-    def error_document(self, error: Exception) -> Document | None:
-        body = f'<VOTABLE><INFO name="QUERY_STATUS" value="ERROR">{error}</INFO></VOTABLE>'
-        return Document("application/x-votable+xml", body.encode())
-
 
 @dataclass(frozen=True)
 class Streaming:
@@ -200,3 +196,7 @@ class Streaming:
 
     def check(self, job: Job, results: ResultStore) -> StreamingWork:
         return StreamingWork(value_of(job, "QUERY"))
+
+    def error_document(self, error: Exception) -> Document | None:
+        body = f'<VOTABLE><INFO name="QUERY_STATUS" value="ERROR">{error}</INFO></VOTABLE>'
+        return Document("application/x-votable+xml", body.encode())

@@ -162,6 +162,7 @@ class _Gate(httputil.HTTPMessageDelegate):
         self._limits = uploads.limits
         self._arrived = 0
         self._is_large = False
+        self._may_have_preamble = False
 
     def headers_received(
         self,
@@ -179,7 +180,9 @@ class _Gate(httputil.HTTPMessageDelegate):
                 path,
             )
             return None
-        most = self._uploads.limit(start_line, headers.get("Content-Type", ""))
+        content_type = headers.get("Content-Type", "")
+        self._may_have_preamble = content_type.lower().startswith("multipart/")
+        most = self._uploads.limit(start_line, content_type)
         self._connection.set_max_body_size(most)
         assert isinstance(self._connection.stream, _GateStream)
         self._connection.stream.body_limit = most
@@ -233,6 +236,10 @@ class _Gate(httputil.HTTPMessageDelegate):
             assert isinstance(stream, _GateStream)
             stream.refusal = _answer(_BUSY, "")
             raise httputil.HTTPInputError("too many large bodies")
+        if self._may_have_preamble:
+            # STILTS begins with an empty line (RFC 2046, 5.1.1: a preamble), which Tornado takes for a part.
+            self._may_have_preamble = False
+            chunk = chunk.removeprefix(b"\r\n")
         return self._inner.data_received(chunk)
 
     def finish(self) -> None:

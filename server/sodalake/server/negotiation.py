@@ -32,6 +32,9 @@ def prefers_html(header: str) -> bool:
     Who does not name HTML is a program, ``*/*`` too. Browsers name HTML and XML both, with HTML first or weighted
     higher; where neither is, XML is preferred (UWS 1.1, 2.2.2).
     """
+    if "image/gif" in header and "xml" not in header:
+        # What Java's URLConnection sends by itself, so STILTS and TOPCAT do; browsers name XML or XHTML too.
+        return False
     html = xml = 0.0
     html_at = xml_at = 0
     for at, part in enumerate(header.lower().split(",")):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -18,6 +17,7 @@ from sodalake.lake.results import ResultFolder
 from sodalake.lake.survey import Survey
 from sodalake.server.sections import Jobs
 from sodalake.server.sodaorders import Asked, asked, list_of
+from sodalake.server.workerrors import told
 from sodalake.sodacut.jobs import (
     MANIFEST_TYPES,
     PARQUET,
@@ -86,6 +86,10 @@ class SodaKind:
             raise BadJob(error.message, error.advice) from error
         return SodaWork(made, self._lake_url, self._limits.unit)
 
+    def error_document(self, error: Exception) -> Document | None:
+        """Return None: SODA's errors are a sentence (SODA 1.0, 5.2)."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class SodaWork:
@@ -121,7 +125,7 @@ class SodaWork:
         work = self.asked.work
         if len(work) <= min(self.unit, _LEAST_UNIT):
             return Plan([Unit(work, len(work))])
-        with _told():
+        with told():
             resolved = planning.map(partial(resolve_here, self.lake_url), work.chunks(_CHUNK))
         # Some units for each place, so that the last to end leave none idle for long; few enough that what a unit
         # costs besides its targets (a task, a file) is small.
@@ -143,21 +147,8 @@ class SodaWork:
             done += [
                 lost(unit.spec, _ENDED) for number, unit in enumerate(plan.units) if number not in reports
             ]
-        with _told():
+        with told():
             return _Finishing(self.asked, planning, done, whole).results()
-
-    def error_document(self, error: Exception) -> Document | None:
-        """Return None: SODA's errors are a sentence (SODA 1.0, 5.2)."""
-        return None
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Let what the archive or the results refuse be told as it is: no bug, and it may pass later."""
-    try:
-        yield
-    except LakeError as error:
-        raise WorkFailed(error.message, error.advice) from error
 
 
 def _lost(unit: Unit, message: str) -> UnitReport:

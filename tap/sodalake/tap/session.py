@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import pyarrow as pa
@@ -19,12 +20,12 @@ from sodalake.lake.lake import Lake
 from sodalake.tap.adql import parse, resolve
 from sodalake.tap.answers import Answer, Ending
 from sodalake.tap.formats import FORMATS, write
-from sodalake.tap.metadata import Published, Table
+from sodalake.tap.metadata import Column, Published, Table
 from sodalake.tap.planning.explain import explained
 from sodalake.tap.planning.facts import Facts
 from sodalake.tap.planning.plan import ARCHIVE, Plan
 from sodalake.tap.planning.planner import Indices, plan_of
-from sodalake.tap.published import ObscoreView, publish, tap_schema_tables
+from sodalake.tap.published import ObscoreView, link_descriptors, publish, tap_schema_tables
 from sodalake.tap.questions import Elsewhere, Head, Question, Share
 from sodalake.tap.running.engine import Engine
 from sodalake.tap.running.guard import Guard, QueryCancelled
@@ -58,6 +59,7 @@ class _Asked:
     plan: Plan
     views: Mapping[str, ObscoreView]
     given: dict[str, pa.Table]
+    links: Callable[[Sequence[Column]], Sequence[str]] = lambda columns: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,10 @@ class Session:
             views=views,
             indices=indices,
         )
-        return _Asked(plan, views, self._given(plan, published, uploads))
+        asked = _Asked(plan, views, self._given(plan, published, uploads))
+        if question.links and question.format.startswith("votable"):
+            asked.links = partial(link_descriptors, published=published, base_url=question.base_url)
+        return asked
 
     def views(self, question: Question) -> Mapping[str, ObscoreView]:
         """Return the surveys' parts of ``ivoa.obscore``, with links below the question's base URL."""
@@ -327,7 +332,7 @@ def answer(question: Question, run: Run, asked: _Asked) -> TapStream:
         every,
         ending,
         question.infos,
-        question.descriptors,
+        (*question.descriptors, *asked.links(columns)),
         question.description,
     )
     counted = {source: (one.path, one.rows) for source, one in run.counted.items()}

@@ -508,6 +508,7 @@ class Executor:
         else:
             _log.error("a job failed in a way it should not", job=job.id, exc_info=error)
             told = f"The service failed in a way it should not; report the job {job.id}."
+            error = WorkFailed(told)  # its own words are for the log
         document = self._document(active, error)
         if document is not None:
             try:
@@ -524,7 +525,8 @@ class Executor:
             await self._move(job.id, Event.FAIL, error=summary)
 
     def _document(self, active: _Active, error: Exception) -> Document | None:
-        return active.work.error_document(error) if active.work is not None else None
+        kind = self.kinds.get(active.job.kind)
+        return kind.error_document(error) if kind is not None else None
 
     async def _move(self, job_id: str, event: Event, **changes: Any) -> None:
         moved = await self.store.move(job_id, event, **changes)

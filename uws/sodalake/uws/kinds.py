@@ -201,9 +201,6 @@ class Work(Protocol):
             False where the job was aborted: some units have no record.
         """
 
-    def error_document(self, error: Exception) -> Document | None:
-        """Return the document of an error that ended the job; None: its sentence is all there is."""
-
 
 class Kind(Protocol):
     """A kind of job."""
@@ -212,3 +209,6 @@ class Kind(Protocol):
 
     def check(self, job: Job, results: ResultStore) -> Work:
         """Make the work of a job; reads its uploads. `BadJob` where its parameters are wrong."""
+
+    def error_document(self, error: Exception) -> Document | None:
+        """Return the document of an error that ended the job; None: its sentence is all there is."""

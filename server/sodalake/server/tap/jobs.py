@@ -18,6 +18,7 @@ from sodalake.server.config import Settings
 from sodalake.server.dali import Parameters
 from sodalake.server.tap.fetching import fetch
 from sodalake.server.tap.requests import adql_of, format_of, maxrec_of, uploads_named
+from sodalake.server.workerrors import told
 from sodalake.tap.formats import error_document
 from sodalake.tap.onworker import JobQuestion, Kept, Refused, Written, begin, finish, run_share
 from sodalake.tap.questions import Elsewhere, Limits, Question, Upload
@@ -92,6 +93,10 @@ class TapKind:
         filename = f"{_RESULT}.{form.extension}"
         return TapWork(self._lake_url, JobQuestion(question, tuple(kept), target), content_type, filename)
 
+    def error_document(self, error: Exception) -> Document | None:
+        """Return the error as a VOTable (TAP 1.1, 3.3)."""
+        return Document(_VOTABLE, error_document(str(error) or "The query failed."))
+
 
 class BadQuery(BadJob):
     """A query, or what came with it, is wrong."""
@@ -129,9 +134,10 @@ class TapWork:
 
     def plan(self, planning: Planning) -> Plan:
         """Plan the query on a worker; it may be answered then."""
-        (outcome,) = planning.map(
-            partial(begin, self.lake_url, planning.results, planning.over_there), [self.asked]
-        )
+        with told():
+            (outcome,) = planning.map(
+                partial(begin, self.lake_url, planning.results, planning.over_there), [self.asked]
+            )
         _refuse(outcome)
         if isinstance(outcome, Written):
             return Plan([], note=outcome)
@@ -157,18 +163,15 @@ class TapWork:
                         record.entries.decode(), "Send the job again; if it stays so, tell the operator."
                     )
                 parts.append((record.entries.decode(), record.part))
-            (written,) = planning.map(
-                partial(finish, self.lake_url, planning.results, planning.over_there),
-                [(self.asked, plan.note, parts)],
-            )
+            with told():
+                (written,) = planning.map(
+                    partial(finish, self.lake_url, planning.results, planning.over_there),
+                    [(self.asked, plan.note, parts)],
+                )
             _refuse(written)
         planning.note(written.plan)
         segment = Segment(self.asked.target, 0, written.size)
         return [Result(_RESULT, self.content_type, (segment,), self.filename)]
-
-    def error_document(self, error: Exception) -> Document | None:
-        """Return the error as a VOTable (TAP 1.1, 3.3)."""
-        return Document(_VOTABLE, error_document(str(error) or "The query failed."))
 
 
 def _refuse(outcome: object) -> None:
