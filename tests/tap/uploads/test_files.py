@@ -245,6 +245,7 @@ def test_arrows_last_batch_may_say_anything() -> None:
     for at in range(len(data) - len(data) % 4 - 1024, len(data) - 4, 4):
         broken = data[:at] + (6_321_602).to_bytes(4, "little") + data[at + 4 :]
         try:
-            assert read_upload("t", broken, rows=5)[1].num_rows <= 5
-        except UploadError as error:
-            assert error.message.startswith("Upload t")
+            _, rows = read_upload("t", broken, rows=5)
+        except UploadError:
+            continue
+        assert rows.num_rows <= 5

@@ -63,7 +63,8 @@ class Words:
 def texts_of(columns: Sequence[Column], batch: pa.RecordBatch, words: Words) -> list[pa.Array]:
     """Return all columns of a batch as text, as `text_of`.
 
-    Arrow's cast lets go of the interpreter, and is most of the work: two threads take 0.6 of the time of one.
+    Arrow's cast lets go of the interpreter, and is most of the work: on two idle cores two threads take 0.7 of the time
+    of one (TABLEDATA, 200 000 rows of 30 columns: 560 and 400 ms); on busy ones they gain nothing.
 
     Raises
     ------

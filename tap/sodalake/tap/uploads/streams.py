@@ -1,7 +1,7 @@
 """BINARY and BINARY2 (VOTable 1.4, 5.2 to 5.4) become columns.
 
 Rows of fixed width are one structured array. Where a cell has a length of its own, where the next one begins is known
-only when that length was read: one loop finds where all begin (0.3 µs a cell), and all else is done a column at once.
+only when that length was read: one loop finds where all begin (0.5 µs a cell), and all else is done a column at once.
 """
 
 from __future__ import annotations
