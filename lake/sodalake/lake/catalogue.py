@@ -129,6 +129,12 @@ class FileView:
                     return False
         return True
 
+    def hidden_by(self, number: int) -> tuple[int, ...] | None:
+        """Return the files that hide some of a file's rows, by number; None where the file itself may not be seen."""
+        if not self.visible(number):
+            return None
+        return tuple(sorted(by for by in self.superseded.get(number, {}) if self.visible(by)))
+
     def rows_visible(self, number: int, rows: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
         """Say of each of a file's rows whether it may be seen: `row_visible` for many."""
         if not self.visible(number):

@@ -89,11 +89,23 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Some files of the archive that one worker reads and reduces: of which source, which leg, their numbers."""
+    """Some files of the archive that one worker reads and reduces.
+
+    Attributes
+    ----------
+    source, leg
+        What they are read for.
+    files
+        Their numbers.
+    hidden_by
+        For each the files that hide some of its rows (`FileView.hidden_by`). Where that has changed when it is read,
+        rows would be missing that the newer file has, which is no part of the plan.
+    """
 
     source: str
     leg: int
     files: tuple[int, ...]
+    hidden_by: tuple[tuple[int, ...] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,16 +225,17 @@ class Session:
         leg = next(read for read in plan.reads if read.source == source).legs[number]
         survey = self.lake.survey(leg.survey)
         width = max(1, self.facts.of(leg.survey).width(leg.columns))
-        files: list[int] = []
+        view = self.lake.catalogue(leg.survey).view(fresh=True)
+        groups: list[list[int]] = []
         size = 0
-        for record in self.rows.archive.files(survey, leg.access.first, leg.access.last):
-            if files and size + record.rows * width > share:
-                yield Share(source, number, tuple(files))
-                files, size = [], 0
-            files.append(record.number)
+        for record in self.rows.archive.files(survey, leg.access.first, leg.access.last, view=view):
+            if not groups or size + record.rows * width > share:
+                groups.append([])
+                size = 0
+            groups[-1].append(record.number)
             size += record.rows * width
-        if files:
-            yield Share(source, number, tuple(files))
+        for files in groups:
+            yield Share(source, number, tuple(files), tuple(map(view.hidden_by, files)))
 
 
 _sessions: weakref.WeakKeyDictionary[Lake, dict[int, Session]] = weakref.WeakKeyDictionary()

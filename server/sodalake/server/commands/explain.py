@@ -45,9 +45,7 @@ def explain(adql: str, lake_url: str | None, run: bool, archive: bool, as_json: 
             limits=Limits(tap.query, tap.index_rows, tap.memory, tap.upload_rows),
         )
         began = time.perf_counter()
-        found: Explained = session.explained(
-            question, run=run, indices="none" if archive else "all"
-        )
+        found: Explained = session.explained(question, run=run, indices="none" if archive else "all")
         seconds = time.perf_counter() - began
     finally:
         session.close()

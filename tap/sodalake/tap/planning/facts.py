@@ -47,6 +47,11 @@ class SurveyFacts:
     widths: dict[str, int]
 
     @property
+    def nobody(self) -> frozenset[str]:
+        """Values of the object's id that stand for no object."""
+        return frozenset(str(one) for one in self.survey.ids.none)
+
+    @property
     def total(self) -> int:
         """Alerts of all files."""
         return int(self.rows.sum())

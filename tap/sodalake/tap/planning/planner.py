@@ -193,6 +193,8 @@ class _Planning:
         base = Access(ARCHIVE, first=time.low, last=time.high)
         for role in ("alert", "object") if self._indices != "none" else ():
             keys = found.keys.get(roles.get(role, ""))
+            if role == "object" and keys is not None and not keys.isdisjoint(facts.nobody):
+                continue  # rows whose object is none stand in the row store under another id, or under none
             if keys is not None and len(keys) <= MOST_KEYS:
                 return replace(base, path="alert" if role == "alert" else "object", keys=tuple(sorted(keys)))
         if self._indices != "all":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from sodalake.lake.alertrows import AlertRows
 from sodalake.lake.archiverows import ArchiveRows
+from sodalake.lake.catalogue import FileView
 from sodalake.lake.lake import Lake
 from sodalake.lake.objectrows import ObjectRows
 from sodalake.lake.rows import within
@@ -24,7 +25,10 @@ from .conforming import columns_of, conformed
 from .guard import Guard
 from .pairs import cones_of
 
-__all__ = ["Counted", "Rows", "too_much_memory"]
+__all__ = ["Counted", "Rows", "Seen", "too_much_memory"]
+
+Seen = Callable[[str], FileView]
+"""Survey → which of its files may be seen: the same for all of a query, whatever is committed meanwhile."""
 
 
 @dataclass(slots=True)
@@ -63,6 +67,7 @@ class Rows:
         views: Mapping[str, ObscoreView],
         *,
         most: int | None,
+        seen: Seen,
         files: Sequence[int] | None = None,
     ) -> Iterator[pa.Table]:
         """Yield the rows of one leg.
@@ -71,6 +76,8 @@ class Rows:
         ----------
         most
             Rows to read of the row store, at most.
+        seen
+            Which files may be seen, by survey.
         files
             Numbers of the archive's files to read; None: all that may be of use.
 
@@ -81,54 +88,56 @@ class Rows:
         """
         columns = columns_of(read.table, read.columns)
         with within(guard.left):
-            for table in self._flat(read, leg, most, files):
+            for table in self._flat(read, leg, most, seen, files):
                 guard.check()
                 if read.table.content == "obscore":
                     table = views[leg.survey].derive(table, read.columns)
                 yield conformed(table, columns)
 
     def _flat(
-        self, read: Read, leg: Leg, most: int | None, files: Sequence[int] | None
+        self, read: Read, leg: Leg, most: int | None, seen: Seen, files: Sequence[int] | None
     ) -> Iterator[pa.Table]:
-        survey, access = self.lake.survey(leg.survey), leg.access
+        survey, access, columns = self.lake.survey(leg.survey), leg.access, leg.columns
         if access.path == "nothing":
             return
+        view = seen(leg.survey)
         if read.table.content == "objects":
-            yield from self._objects(leg, access, most)
+            yield from self._objects(leg, access, most, view)
         elif access.path == ARCHIVE:
-            records = self.archive.files(survey, access.first, access.last)
+            records = self.archive.files(survey, access.first, access.last, view=view)
             if files is not None:
                 wanted = set(files)
                 records = [record for record in records if record.number in wanted]
-            yield from self.archive.read(survey, records, leg.columns)
+            yield from self.archive.read(survey, records, columns, view=view)
         elif access.path == "alert":
-            yield from self.alerts.of_alerts(survey, access.keys, leg.columns)
+            yield from self.alerts.of_alerts(survey, access.keys, columns, view=view)
         elif access.path == "object":
-            yield from self.alerts.of_objects(survey, access.keys, leg.columns, most=most)
+            yield from self.alerts.of_objects(survey, access.keys, columns, most=most, view=view)
         elif access.path == "sky":
-            yield from self.alerts.in_sky(survey, access.ranges, leg.columns, most=most)
+            yield from self.alerts.in_sky(survey, access.ranges, columns, most=most, view=view)
         elif access.path == "class":
             yield from self.alerts.in_class(
-                survey, access.keys, access.first, access.last, leg.columns, most=most
+                survey, access.keys, access.first, access.last, columns, most=most, view=view
             )
         else:
-            yield from self.alerts.in_time(survey, access.first, access.last, leg.columns, most=most)
+            yield from self.alerts.in_time(survey, access.first, access.last, columns, most=most, view=view)
 
-    def _objects(self, leg: Leg, access: Access, most: int | None) -> Iterator[pa.Table]:
+    def _objects(self, leg: Leg, access: Access, most: int | None, view: FileView) -> Iterator[pa.Table]:
         survey = self.lake.survey(leg.survey)
         if access.path == ARCHIVE:
-            yield from self.objects.all(survey, leg.columns)
+            yield from self.objects.all(survey, leg.columns, view=view)
             return
         keys = access.keys
         if access.path == "sky":
             # An object's place is its latest alert's, so it is among the objects of the alerts there.
             name = survey.flat_name(survey.ids.object)
             found = [
-                table.column(name) for table in self.alerts.in_sky(survey, access.ranges, (name,), most=most)
+                table.column(name)
+                for table in self.alerts.in_sky(survey, access.ranges, (name,), most=most, view=view)
             ]
             ids = pc.unique(pa.chunked_array([part for one in found for part in one.chunks], pa.string()))
             keys = tuple(ids.drop_null().to_pylist())
-        yield from self.objects.of_objects(survey, keys, leg.columns)
+        yield from self.objects.of_objects(survey, keys, leg.columns, view=view)
 
     def reached(self, read: Read, other: pa.Table) -> Read | None:
         """Return a read whose rows are found by those of another table, which are there; None where these are too many.
@@ -153,8 +162,7 @@ class Rows:
             numbered=read.numbered,
         )
 
-    @staticmethod
-    def _by_keys(join: Joined, other: pa.Table, read: Read) -> Access | None:
+    def _by_keys(self, join: Joined, other: pa.Table, read: Read) -> Access | None:
         keys = pc.unique(other.column(join.other_column)).drop_null()
         if len(keys) > MOST_KEYS:
             return None
@@ -163,7 +171,10 @@ class Rows:
         if pa.types.is_floating(keys.type):
             whole = pc.equal(pc.floor(keys), keys)
             keys = keys.filter(pc.and_(whole, pc.less(pc.abs(keys), 2.0**53))).cast(pa.int64())
-        texts = tuple(key for key in keys.cast(pa.string()).to_pylist() if key)
+        texts = tuple(keys.cast(pa.string()).to_pylist())
+        ids = self.lake.survey(read.legs[0].survey).ids
+        if join.role == "object" and not {str(one) for one in ids.none}.isdisjoint(texts):
+            return None  # what stands for no object is no key of the row store, and has rows in the archive
         if read.table.content == "objects":
             return Access("objects", texts)
         return Access("alert" if join.role == "alert" else "object", texts)

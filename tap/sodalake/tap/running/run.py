@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from sodalake.lake.catalogue import FileView
+from sodalake.lake.errors import Unavailable
 from sodalake.tap.answers import Ending
 from sodalake.tap.metadata import arrow_schema
 from sodalake.tap.planning.plan import Plan, Read, Rowwise
@@ -67,6 +69,7 @@ class Run:
     memory: int
     counted: dict[str, Counted] = field(default_factory=dict)
     ending: Ending = field(default_factory=Ending)
+    _seen: dict[str, FileView] = field(default_factory=dict)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the answer, at most `Plan.limit` rows of it.
@@ -146,7 +149,7 @@ class Run:
             return
         counted.path = ", ".join(sorted({leg.access.path for leg in read.legs}))
         for leg in read.legs:
-            for table in self.rows.of_leg(read, leg, self.guard, self.views, most=self.most):
+            for table in self.rows.of_leg(read, leg, self.guard, self.views, most=self.most, seen=self.seen):
                 counted.rows += table.num_rows
                 yield table
 
@@ -214,8 +217,20 @@ class Run:
         """Return what is left of a share of the archive."""
         read = next(read for read in self.plan.reads if read.source == share.source)
         leg = read.legs[share.leg]
-        found = self.rows.of_leg(read, leg, self.guard, self.views, most=None, files=share.files)
+        if tuple(map(self.seen(leg.survey).hidden_by, share.files)) != share.hidden_by:
+            raise Unavailable(
+                "Files of the archive were ingested anew while the query read them.", "Ask again."
+            )
+        found = self.rows.of_leg(
+            read, leg, self.guard, self.views, most=None, seen=self.seen, files=share.files
+        )
         return self.reduced(read, list(found))
+
+    def seen(self, survey: str) -> FileView:
+        """Return which files of a survey this query sees: as it was when it first looked."""
+        if survey not in self._seen:
+            self._seen[survey] = self.rows.lake.catalogue(survey).view(fresh=True)
+        return self._seen[survey]
 
 
 def _numbered(table: pa.Table) -> pa.Table:
