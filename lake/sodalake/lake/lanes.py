@@ -52,6 +52,9 @@ Finish = Callable[[list[AlertStamps], Survey], Any]
 _LOOK = 0.25  # seconds a call may take before its worker is looked after
 _MAKE = 20.0  # seconds to make an actor, imports on a busy machine included, before it is begun anew
 _SPREAD = 2.0  # seconds between looks at how evenly the actors lie
+_LOSSES = (
+    2  # times that a stream is begun anew where its worker is lost: it may be the stream that they die of
+)
 _LONGEST = 600.0  # seconds between two pieces of a stream
 _GRACE = 0.25  # seconds the server waits beyond the deadline that it gave the worker
 
@@ -375,7 +378,7 @@ class Lane:
         LakeError
             As the reader and `finish` raise.
         """
-        answer, _, _ = await self._asked(lambda actor: actor.call, (question, finish), deadline)
+        answer, _, _ = await self._asked(lambda actor: actor.call, (question, finish), deadline, None)
         return answer
 
     async def open(self, begin: Begin, argument: Any, *, deadline: float | None = None) -> LaneStream:
@@ -393,7 +396,9 @@ class Lane:
         DeadlineExceeded, Unavailable, LakeError
             As `call`; later, as `LaneStream` is read.
         """
-        piece, slot, actor = await self._asked(lambda actor: actor.begin, (begin, argument), deadline)
+        piece, slot, actor = await self._asked(
+            lambda actor: actor.begin, (begin, argument), deadline, _LOSSES
+        )
         return LaneStream(self, slot, actor, piece)
 
     async def _asked(
@@ -401,7 +406,9 @@ class Lane:
         method: Callable[[Any], Callable[[bytes], Any]],
         content: tuple[Any, Any],
         deadline: float | None,
+        losses: int | None,
     ) -> tuple[Any, _Slot, Any]:
+        """Send a request to some actor, and to another one where a worker is lost with it, `losses` times at most."""
         seconds = self._deadline if deadline is None else deadline
         until = time.monotonic() + seconds
         while True:
@@ -419,6 +426,12 @@ class Lane:
                 raise _late(seconds) from None
             except (OSError, RuntimeError):
                 self._lose(slot, actor)
+                if losses == 0:
+                    raise Unavailable(
+                        "The workers that were given this request were lost, one after another.",
+                        "Try again in a moment; if it stays so, tell the operator.",
+                    ) from None
+                losses = None if losses is None else losses - 1
                 continue
             finally:
                 slot.busy -= 1

@@ -8,7 +8,6 @@ for 200 000 rows with 6 texts).
 
 from __future__ import annotations
 
-import binascii
 import functools
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pybase64
 
 from sodalake.tap.errors import FormatError
 from sodalake.tap.metadata import Column
@@ -42,12 +42,12 @@ class Base64:
         view = memoryview(piece)
         whole = len(view) - len(view) % 3
         self._carry = bytes(view[whole:])
-        return binascii.b2a_base64(view[:whole], newline=False)
+        return pybase64.b64encode(view[:whole])
 
     def end(self) -> bytes:
         """Encode what is left."""
         rest, self._carry = self._carry, b""
-        return binascii.b2a_base64(rest, newline=False)
+        return pybase64.b64encode(rest)
 
 
 def wide_columns(columns: tuple[Column, ...], first: pa.RecordBatch | None) -> tuple[Column, ...]:
