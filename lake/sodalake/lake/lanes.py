@@ -23,7 +23,7 @@ import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +48,9 @@ LANE = "sodalake-fast"
 
 Finish = Callable[[list[AlertStamps], Survey], Any]
 """What is done with the stamps on the worker, in a thread, before anything travels back."""
+
+Warm = Callable[[Lake], object]
+"""What a reader does before it is asked, beside its first requests. Picklable."""
 
 _LOOK = 0.25  # seconds a call may take before its worker is looked after
 _MAKE = 20.0  # seconds to make an actor, imports on a busy machine included, before it is begun anew
@@ -84,14 +87,12 @@ class ReaderActor:
     threads
         Requests it works on at the same time.
     warm
-        Called once, aside: imports that a first request should not wait for.
+        Called once, aside, with the lake: imports and caches that a first request should not wait for.
     niceness
         How far its threads stand back.
     """
 
-    def __init__(
-        self, lake_url: str, threads: int = 4, warm: Callable[[], None] | None = None, niceness: int = 0
-    ) -> None:
+    def __init__(self, lake_url: str, threads: int = 4, warm: Sequence[Warm] = (), niceness: int = 0) -> None:
         keep_freed_memory()
         self._reader = Reader(Lake.open(lake_url))
         self._address: str = get_worker().address
@@ -100,8 +101,8 @@ class ReaderActor:
             threads, thread_name_prefix="reader", initializer=os.nice, initargs=(niceness,)
         )
         self._streams = Streams(self._reader.lake, self._threads)
-        if warm is not None:
-            self._threads.submit(warm)
+        for one in warm:
+            self._threads.submit(one, self._reader.lake)
 
     async def call(self, request: bytes) -> Any:
         """Answer a question; with `finish`, what it makes of the alerts instead of the alerts.
@@ -284,7 +285,7 @@ class Lane:
         slots: int,
         threads: int,
         deadline: float,
-        warm: Callable[[], None] | None = None,
+        warm: Sequence[Warm] = (),
         resource: str = LANE,
         niceness: int = 0,
     ) -> None:
@@ -309,7 +310,7 @@ class Lane:
         slots: int = 2,
         threads: int = 4,
         deadline: float = 10.0,
-        warm: Callable[[], None] | None = None,
+        warm: Sequence[Warm] = (),
         resource: str = LANE,
         niceness: int = 0,
         wait: bool = True,

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import socket
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -26,7 +27,8 @@ from sodalake.server.routes import routes
 from sodalake.server.service import Service
 from sodalake.server.tap.engine import TapEngine
 from sodalake.server.workers import BATCH, Workers
-from sodalake.sodacut import warm_up
+from sodalake.sodacut import warm_up as warm_stamps
+from sodalake.tap.session import warm_up as warm_queries
 
 __all__ = ["make_app", "start"]
 
@@ -73,7 +75,7 @@ async def start(settings: Settings) -> Service:
             threads=settings.threads,
             # Every call has its own; this one bounds the start, and a busy machine starts slowly.
             deadline=max(settings.deadlines.request, _WORKERS_SECONDS),
-            warm=warm_up,
+            warm=(warm_stamps, warm_queries),
         )
         close.push_async_callback(service.lane.close)
         # On the workers of jobs, which come later than those of the fast lane: nobody waits for it here.
@@ -85,6 +87,7 @@ async def start(settings: Settings) -> Service:
             deadline=max(settings.tap.sync_seconds, _WORKERS_SECONDS),
             resource=BATCH,
             niceness=settings.jobs.niceness,
+            warm=(partial(warm_queries, scans=True),),
             wait=False,
         )
         close.push_async_callback(scans.close)

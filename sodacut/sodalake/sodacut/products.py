@@ -210,11 +210,11 @@ class ArrowStamps:
         return Product(sink.getvalue().to_pybytes(), ARROW_STREAM, filename=f"{survey.name}_stamps.arrows")
 
 
-def warm_up() -> None:
+def warm_up(lake: object = None) -> None:
     """Import what only some products need, before a request waits for it.
 
     astropy.wcs, astropy.convolution and matplotlib's colour maps take one to two seconds together. A server runs this
-    once on every worker: ``client.run(warm_up)``.
+    once on every worker. No `lake` is needed; readers give theirs to whatever warms them.
     """
     for module in ("astropy.wcs", "astropy.convolution", "matplotlib"):
         importlib.import_module(module)

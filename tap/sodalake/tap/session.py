@@ -15,6 +15,7 @@ from itertools import chain
 
 import pyarrow as pa
 
+from sodalake.lake import sky
 from sodalake.lake.alertrows import TooManyRows
 from sodalake.lake.lake import Lake
 from sodalake.tap.adql import parse, resolve
@@ -45,6 +46,7 @@ __all__ = [
     "session_of",
     "share_run",
     "unpacked",
+    "warm_up",
 ]  # fmt: skip
 
 _FAST_THREADS, _SCAN_THREADS = 1, 2
@@ -310,6 +312,22 @@ def begin_scan(
     tables = {source: [unpacked(part) for part in found] for source, found in parts.items()}
     run = session.run(question, asked, guard, most=None, parts=tables)
     return answer(question, run, asked)
+
+
+def warm_up(lake: Lake, *, scans: bool = False) -> None:
+    """Answer a query that reads nothing, so that the first one does not wait for imports, a connection, and metadata.
+
+    Parameters
+    ----------
+    scans
+        Whether this process is to read the archive.
+    """
+    sky.warm_up()
+    question = Question("SELECT TOP 1 table_name FROM tap_schema.tables")
+    session = session_of(lake, _SCAN_THREADS if scans else _FAST_THREADS)
+    asked = session.asked(question)
+    run = session.run(question, asked, Guard(_WITHOUT_END), most=None)
+    b"".join(answer(question, run, asked))
 
 
 def answer(question: Question, run: Run, asked: _Asked) -> TapStream:
