@@ -181,7 +181,7 @@ def test_a_job_tells_how_it_ran(wide: Server) -> None:
     job = run(wide, "SELECT objectId, COUNT(*) AS n FROM ztf.alerts GROUP BY objectId ORDER BY n DESC")
     assert phase(wide, job) == "COMPLETED"
     document = etree.fromstring(wide.ask(job).body)
-    note = document.findtext(f"{UWS}jobInfo/{{https://github.com/sodalake/sodalake/ns/note/v1}}note") or ""
+    note = document.findtext(f"{UWS}jobInfo/note") or ""
     assert "Parquet archive" in note
     assert "read: " in note
     page = wide.ask(job, headers={"Accept": "text/html"})

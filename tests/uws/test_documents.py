@@ -16,7 +16,6 @@ from vo_models.uws import Jobs, JobSummary, Parameters, Results
 from vo_models.uws.models import MultiValuedParameter
 
 from sodalake.uws.documents import (
-    PROGRESS_NAMESPACE,
     UWS_NAMESPACE,
     BadTime,
     iso,
@@ -120,8 +119,8 @@ def test_results_have_address_size_and_type() -> None:
 def test_progress() -> None:
     info = job_element(FULL).find(f"{UWS}jobInfo")
     assert info is not None
-    found = {etree.QName(one).localname: one.text for one in info[0]}
-    assert etree.QName(info[0]).namespace == PROGRESS_NAMESPACE
+    found = {one.tag: one.text for one in info[0]}
+    assert info[0].tag == "progress", "no namespace that validators do not know"
     assert found == {"total": "3", "done": "2", "failed": "1", "bytes": "2882", "percent": "66.6"}
     assert percent(Progress()) is None
     assert percent(Progress(100_000, 99_999)) == 99.9, "100 % means done"

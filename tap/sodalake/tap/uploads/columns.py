@@ -67,7 +67,12 @@ def assembled(name: str, read: Read) -> tuple[Table, pa.Table]:
 
 
 def fitting(column: Column, array: pa.Array | pa.ChunkedArray) -> Column:
-    """Return the column with an arraysize that all its texts fit into; writers lie about sizes."""
+    """Return the column with an arraysize that all its texts fit into; writers lie about sizes.
+
+    One value has none (VOTable 1.3, erratum 3).
+    """
+    if column.arraysize == "1":
+        column = replace(column, arraysize="")
     if not pa.types.is_string(array.type) or column.arraysize.endswith("*"):
         return column
     size = int(column.arraysize or "1")

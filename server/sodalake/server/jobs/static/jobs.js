@@ -2,7 +2,7 @@
 "use strict";
 
 const UWS = "http://www.ivoa.net/xml/UWS/v1.0";
-const PROGRESS = "https://github.com/sodalake/sodalake/ns/progress/v1";
+const OURS = null; // what is in jobInfo has no namespace
 const SECONDS = 2;
 
 const state = document.getElementById("state");
@@ -20,10 +20,10 @@ function size(bytes) {
 }
 
 function show(job) {
-  const count = (name) => Number(text(job, PROGRESS, name) || 0);
+  const count = (name) => Number(text(job, OURS, name) || 0);
   const total = count("total"), failed = count("failed"), bytes = count("bytes");
   if (!total) return;
-  document.getElementById("progress").value = Number(text(job, PROGRESS, "percent"));
+  document.getElementById("progress").value = Number(text(job, OURS, "percent"));
   document.getElementById("done").textContent =
     `${count("done").toLocaleString("en")} of ${total.toLocaleString("en")}` +
     (failed ? `, ${failed.toLocaleString("en")} failed` : "") + (bytes ? `, ${size(bytes)}` : "");
