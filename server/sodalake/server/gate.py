@@ -32,10 +32,9 @@ from sodalake.server.errors import (
     BadRequest,
     BodyTooLarge,
     HeadersTooLarge,
-    as_json,
-    as_text,
     fault_of,
 )
+from sodalake.server.faultforms import written
 from sodalake.server.sections import Limits
 
 __all__ = ["GateServer"]
@@ -54,11 +53,13 @@ _REASONS = {
 _BUSY = Unavailable("As many files are arriving as the service takes at a time.", "Try again in a moment.")
 # What Tornado writes, in one call, before it closes a connection it cannot parse.
 _BARE_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+_ASKED = re.compile(rb"\s*[A-Za-z]+ ([^ ?\r\n]+)")
+_ASKED_BYTES = 500  # of a request's beginning: its path, where there is one
 
 
 def _answer(error: LakeError, path: str) -> bytes:
     fault = fault_of(error)
-    kind, body = (as_json if "/api/" in path else as_text)(fault)
+    kind, body = written(fault, path)
     later = "" if fault.retry_after is None else f"Retry-After: {fault.retry_after}\r\n"
     head = (
         f"HTTP/1.1 {fault.status} {_REASONS[fault.status]}\r\nContent-Type: {kind}\r\n{later}"
@@ -102,6 +103,25 @@ class _GateStream(IOStream):
     body_limit: int
     # Keeps the tasks that write refusals: the loop itself holds them weakly.
     closing: set[asyncio.Task[None]]
+    _begun = b""
+
+    def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
+        """Read the headers of the next request."""
+        self._begun = b""
+        return super().read_until_regex(regex, max_bytes)
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        """Read, and keep how the request begins: where it is refused unread, its path says how to tell."""
+        size = super().read_from_fd(buf)
+        if size and len(self._begun) < _ASKED_BYTES:
+            self._begun += bytes(buf[: min(size, _ASKED_BYTES - len(self._begun))])
+        return size
+
+    @property
+    def path(self) -> str:
+        """The path of the request that is being read; empty where it has none."""
+        found = _ASKED.match(self._begun)
+        return found[1].decode("latin-1") if found else ""
 
     def write(self, data: bytes | memoryview) -> Future[None]:
         if data == _BARE_REFUSAL:
@@ -112,7 +132,7 @@ class _GateStream(IOStream):
                         f"{self.body_limit} bytes.",
                         "Check what the client sends.",
                     ),
-                    "",
+                    self.path,
                 )
             done: Future[None] = Future()
             done.set_result(None)
@@ -126,7 +146,7 @@ class _GateStream(IOStream):
                     f"The request line and headers are longer than {self.limits.headers} bytes.",
                     "Send the parameters by POST.",
                 ),
-                "",
+                self.path,
             )
         if self.refusal is None:
             super().close_fd()
@@ -234,7 +254,7 @@ class _Gate(httputil.HTTPMessageDelegate):
         if self._arrived > self._limits.body and not self._is_large and not self._let_in():
             stream = self._connection.stream
             assert isinstance(stream, _GateStream)
-            stream.refusal = _answer(_BUSY, "")
+            stream.refusal = _answer(_BUSY, stream.path)
             raise httputil.HTTPInputError("too many large bodies")
         if self._may_have_preamble:
             # STILTS begins with an empty line (RFC 2046, 5.1.1: a preamble), which Tornado takes for a part.

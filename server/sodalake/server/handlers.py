@@ -26,11 +26,10 @@ from sodalake.server.errors import (
     Fault,
     MethodNotAllowed,
     NoSuchPage,
-    as_json,
-    as_text,
     fault_of,
     fault_of_status,
 )
+from sodalake.server.faultforms import written
 from sodalake.server.identity import ANONYMOUS, User, challenges
 from sodalake.server.service import Service
 from sodalake.server.urls import base_url
@@ -151,7 +150,7 @@ class Handler(RequestHandler):
 
     def write_fault(self, fault: Fault) -> tuple[str, bytes]:
         """Return an error's Content-Type and body, the way of this protocol."""
-        return as_text(fault)
+        return written(fault, self.request.path)
 
     def fault_of(self, error: BaseException | None, status: int) -> Fault:
         """Return how `error`, which a handler raised, is told."""
@@ -272,7 +271,3 @@ class NotFound(Handler):
         """Refuse, whatever the method."""
         super().prepare()
         raise NoSuchPage(f"There is nothing at {self.request.path[:200]}.", f"Begin at {self.base_url()}/.")
-
-    def write_fault(self, fault: Fault) -> tuple[str, bytes]:
-        """Write an error as JSON below an API, else as text."""
-        return as_json(fault) if "/api/" in self.request.path else as_text(fault)

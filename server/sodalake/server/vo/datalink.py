@@ -19,12 +19,13 @@ from sodalake.lake.errors import NotInLake
 from sodalake.lake.survey import STAMP_KINDS, Survey
 from sodalake.server.dali import Parameters, clip
 from sodalake.server.errors import BadParameter, Fault, fault_of
+from sodalake.server.faultforms import fault_text
 from sodalake.server.plans import alert_id
 from sodalake.server.tap.engine import Query
 from sodalake.server.tap.handling import VotableHandler
 from sodalake.server.urls import Did, parse_did, publisher_did
 from sodalake.server.vo.cutouts import soda_descriptor, soda_inputs
-from sodalake.server.vo.faults import fault_text, literal
+from sodalake.server.vo.literals import literal
 from sodalake.server.vosi import InputParameter, Mode
 from sodalake.tap.answers import Answer, Ending, Info
 from sodalake.tap.formats import output_format, write

@@ -14,13 +14,14 @@ from lxml import etree
 
 from sodalake.server.dali import Parameters, clip
 from sodalake.server.errors import BadParameter, Fault, NoSuchPage
+from sodalake.server.faultforms import as_cone
 from sodalake.server.handlers import Handler
 from sodalake.server.tap.engine import Query
 from sodalake.server.tap.handling import QueryHandler
 from sodalake.server.tap.requests import format_of, maxrec_of
 from sodalake.server.vosi import InputParameter, Mode, send_capabilities
 from sodalake.tap.answers import Info
-from sodalake.tap.formats import error_document, output_format
+from sodalake.tap.formats import output_format
 from sodalake.tap.metadata import Column, Published, Table
 from sodalake.tap.published import listed_name
 
@@ -123,8 +124,6 @@ def _is_shown(column: Column, verbosity: str | None) -> bool:
 class ConeHandler(QueryHandler):
     """``/scs/SCHEMA.TABLE``, by GET and POST."""
 
-    error_type = _TEXT_XML
-
     async def get(self, name: str) -> None:
         """Answer with the rows."""
         table = cone_table(self.service.tap.published(), name)
@@ -141,8 +140,7 @@ class ConeHandler(QueryHandler):
 
     def write_fault(self, fault: Fault) -> tuple[str, bytes]:
         """Write an error in both ways."""
-        text = self.fault_text(fault)
-        return self.error_type, error_document(text, [Info("Error", text)])
+        return as_cone(fault)
 
 
 class ConeCapabilitiesHandler(Handler):

@@ -14,12 +14,13 @@ from sodalake.lake.errors import NotInLake
 from sodalake.lake.survey import STAMP_KINDS
 from sodalake.server.dali import Parameters, clip
 from sodalake.server.errors import BadParameter, Fault
+from sodalake.server.faultforms import fault_text
 from sodalake.server.tap.engine import Query
 from sodalake.server.tap.handling import QueryHandler
 from sodalake.server.tap.requests import format_of, maxrec_of
 from sodalake.server.urls import parse_did, publisher_did
 from sodalake.server.vo.cutouts import soda_descriptor, soda_inputs
-from sodalake.server.vo.faults import fault_text, literal
+from sodalake.server.vo.literals import literal
 from sodalake.server.vosi import InputParameter, Mode
 from sodalake.tap.answers import Info
 from sodalake.tap.published import Input, links_of_did, service_descriptor
