@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,7 +64,9 @@ def test_anything_is_told_or_is_adql(published: Published, pairs: list[tuple[str
 @pytest.mark.parametrize(
     "pair",
     [("POS", "CIRCLE 1 2"), ("POS", "CIRCLE 1 91 1"), ("POS", "CIRCLE 1 2 -1"), ("POS", "BOX 1 2 3 4"),
-     ("POS", "POLYGON 1 1 2 2"), ("POS", "RANGE 5 1 0 1"), ("POS", "CIRCLE nan 0 1"), ("BAND", "1 2 3"),
+     ("POS", "POLYGON 1 1 2 2"), ("POS", "RANGE 1 5 1 0"), ("POS", "RANGE +Inf 5 0 1"), ("POS", "RANGE 0 5 0 -Inf"),
+     ("POS", "RANGE 0 361 0 1"), ("POS", "RANGE 0 1 -91 1"), ("POS", "RANGE 0 1 2"), ("POS", "RANGE 0 NaN 0 1"),
+     ("POS", "CIRCLE nan 0 1"), ("BAND", "1 2 3"),
      ("BAND", "2 1"), ("TIME", "NaN"), ("TIME", "2020-01-01"), ("DPTYPE", "spectrum"), ("DPTYPE", "IMAGE"),
      ("CALIB", "5"), ("CALIB", "1.0"), ("POL", "I'")],
 )  # fmt: skip
@@ -146,9 +149,118 @@ def test_places_choose_rows(server: Server, rows: list[Row]) -> None:
     d = 0.01
     corners = f"POLYGON {ra - d} {dec - d} {ra + d} {dec - d} {ra + d} {dec + d} {ra - d} {dec + d}"
     assert one["obs_publisher_did"] in ask(server, ("POS", corners))
-    assert ask(server, ("POS", f"RANGE {ra - d} {ra + d} -Inf +Inf")) == those(
-        rows, lambda r: ra - d <= float(r["s_ra"]) <= ra + d
+    assert ask(server, ("POS", "RANGE -Inf +Inf -Inf +Inf")) == those(rows, lambda r: bool(r["s_ra"]))
+    assert ask(server, ("POS", "RANGE 0 360 -90 90")) == those(rows, lambda r: bool(r["s_ra"]))
+    beside = 5 / 3600  # the centre is outside, and the stamp is not
+    assert one["obs_publisher_did"] in ask(
+        server, ("POS", f"RANGE {ra - d} {ra + d} {dec + beside} {dec + d}")
     )
+    assert one["obs_publisher_did"] not in ask(
+        server, ("POS", f"RANGE {ra - d} {ra + d} {dec + 120 / 3600} {dec + 1}")
+    )
+
+
+# ---------------------------------------------------------------------- ranges of coordinates
+
+HALF = 31.5 / 3600  # degrees of a footprint's half side
+GRID = np.linspace(-1, 1, 61) * np.tan(np.radians(HALF))
+STEP = 2 * HALF / 60
+
+
+def on_the_sky(places: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points of tangent planes (k) at places (N, 2), as longitudes and latitudes (N, k)."""
+    ra, dec = np.radians(places).T[..., None]
+    depth = np.cos(dec) - y * np.sin(dec)
+    lon = ra + np.arctan2(x, depth)
+    lat = np.arctan2(np.sin(dec) + y * np.cos(dec), np.hypot(x, depth))
+    return np.degrees(lon) % 360, np.degrees(lat)
+
+
+@pytest.fixture(scope="module")
+def footprints() -> np.ndarray:
+    """Places (N, 2) of footprints: around 0, the poles, the equator, and corners of the ranges below."""
+    random = np.random.default_rng(5)
+    near = [
+        (0, 0),
+        (0, 45),
+        (0, 90),
+        (180, -90),
+        (10, 20),
+        (12, 22),
+        (90, 60),
+        (350, -30),
+        (40, -70),
+        (220, 89.9),
+    ]
+    found = [np.array(place) + random.normal(0, 3 * HALF, (60, 2)) / (np.cos(np.radians(min(abs(place[1]), 89.5))), 1)
+             for place in near]  # fmt: skip
+    everywhere = np.column_stack(
+        (random.uniform(0, 360, 400), np.degrees(np.arcsin(random.uniform(-1, 1, 400))))
+    )
+    places = np.concatenate([*found, everywhere])
+    return np.column_stack((places[:, 0] % 360, np.clip(places[:, 1], -90, 90)))
+
+
+@pytest.fixture(scope="module")
+def uploaded(footprints: np.ndarray) -> bytes:
+    t = np.tan(np.radians(HALF))
+    lon, lat = on_the_sky(footprints, np.array([t, t, -t, -t]), np.array([t, -t, -t, t]))
+    regions = [" ".join(f"{one:.9f}" for one in row) for row in np.stack((lon, lat), 2).reshape(len(lon), 8)]
+    rows = "".join(
+        f"<TR><TD>{n}</TD><TD>{ra!r}</TD><TD>{dec!r}</TD><TD>Polygon ICRS {region}</TD></TR>"
+        for n, ((ra, dec), region) in enumerate(zip(footprints.tolist(), regions, strict=True))
+    )
+    return (
+        '<VOTABLE xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE><TABLE><FIELD name="n" datatype="int"/>'
+        '<FIELD name="s_ra" datatype="double"/><FIELD name="s_dec" datatype="double"/>'
+        '<FIELD name="s_region" datatype="char" arraysize="*" xtype="adql:REGION"/>'
+        f"<DATA><TABLEDATA>{rows}</TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"
+    ).encode()
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(
+    "limits",
+    [(10, 12, 20, 22), (10, 10, 20, 22), (10, 12, 20, 20), (350, 10, -5, 5), (0, 360, 45, 45.001), (0, 0, -90, 90),
+     (90, 220, 60, "+Inf"), ("-Inf", 350, -30, 0), (40, 300, "-Inf", -70), (0, 360, 89.99, 90), (0, 360, 90, 90),
+     (359.99, 0.01, -0.01, 0.01), (12, 10, 20, 22), (0, 180, 0, 90), (220, "+Inf", 89.8, 89.9), (0, 200, 44.99, 45)],
+)  # fmt: skip
+def test_ranges_meet_footprints(
+    server: Server, footprints: np.ndarray, uploaded: bytes, limits: Sequence[object]
+) -> None:
+    query = f"SELECT n FROM TAP_UPLOAD.t WHERE {where(('POS', 'RANGE ' + ' '.join(map(str, limits))))}"
+    fields = {"LANG": "ADQL", "QUERY": query, "UPLOAD": "t,param:p", "FORMAT": "csv"}
+    body = b"".join(
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    )
+    body += (
+        b'--b\r\nContent-Disposition: form-data; name="p"; filename="p.vot"\r\n\r\n'
+        + uploaded
+        + b"\r\n--b--\r\n"
+    )
+    answer = server.ask(
+        "/tap/sync", method="POST", body=body, headers={"Content-Type": "multipart/form-data; boundary=b"}
+    )
+    assert answer.status == 200, answer.text
+    found = {int(row["n"]) for row in csv.DictReader(io.StringIO(answer.text))}
+    ends = [float(str(one)) for one in limits]
+    west, east, south, north = (min(max(one, low), high) for one, low, high in
+                                zip(ends, (0, 0, -90, -90), (360, 360, 90, 90), strict=True))  # fmt: skip
+    x, y = (axis.ravel() for axis in np.meshgrid(GRID, GRID))
+    lon, lat = on_the_sky(footprints, x, y)
+    width = east - west if west <= east else east - west + 360
+
+    def inside(margin: float) -> set[int]:
+        aside = margin / np.maximum(np.cos(np.radians(lat)), 1e-9)
+        within = ((lon - west + aside) % 360 <= width + 2 * aside) | (width + 2 * aside >= 360)
+        return set(
+            np.flatnonzero((within & (lat >= south - margin) & (lat <= north + margin)).any(axis=1)).tolist()
+        )
+
+    assert inside(0.0) <= found
+    assert found <= inside(2 * STEP)
+    assert found or width + north - south < 1e-3
 
 
 @pytest.mark.embedded

@@ -6,6 +6,7 @@ Values of one parameter are alternatives, different parameters all hold; a null 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -30,6 +31,7 @@ __all__ = ["SIA2", "ImagesHandler", "conditions"]
 _MOST_VALUES: Final = 1000
 _WORDS: Final = 64 * 1024  # characters of one value: a polygon may be long
 _DAY: Final = 1.0
+_THIN: Final = 1e-5  # degrees: less is nothing to footprints, whose corners have six decimals
 
 # name → column, what it is
 _INTERVALS: Final = {
@@ -175,7 +177,7 @@ def _place(value: str) -> str:
         _check_places(numbers)
     else:
         raise BadParameter(f"POS={clip(value)!r} is no region.", form)
-    return f"1 = INTERSECTS(s_region, {kind}({', '.join(map(repr, numbers))}))"
+    return _meets(kind, *numbers)
 
 
 def _check_places(numbers: Sequence[float]) -> None:
@@ -187,20 +189,67 @@ def _check_places(numbers: Sequence[float]) -> None:
 
 
 def _range(numbers: Sequence[float]) -> str:
-    """A range of coordinates, of the stamps' centres: its edges are no great circles, and a stamp is an arcminute."""
-    lon1, lon2, lat1, lat2 = numbers
-    if lon1 > lon2 or lat1 > lat2 or lat1 > 90 or lat2 < -90 or lon1 > 360 or lon2 < 0:
-        raise BadParameter(
-            "POS=RANGE has a lower end above its upper one, or is not on the sky.", "Swap them."
-        )
+    """A range of coordinates, which a stamp's footprint meets.
+
+    Its parallels are no great circles, so it is no polygon: it is what two circles around the poles have in common with
+    sectors between meridians, which are polygons exactly. A footprint is small and in one piece: where it meets all of
+    these it meets the range, but for one that lies aslant at a corner. The circle around the range is for the index.
+    """
+    west, width, south, north = _checked_range(numbers)
     parts = [
-        f"{column} {sign} {limit!r}"
-        for column, sign, limit in zip(
-            ("s_ra", "s_ra", "s_dec", "s_dec"), (">=", "<=") * 2, numbers, strict=True
-        )
-        if math.isfinite(limit)
-    ]  # fmt: skip
+        _meets("CIRCLE", 0.0, pole, 90 - limit)
+        for pole, limit in ((90.0, south), (-90.0, -north))
+        if limit > -90
+    ]
+    if width < 360:
+        if width <= 180:
+            parts.append(_meets("CIRCLE", *_around(west, width, south, north)))
+        west, width = (west, width) if width > _THIN else (west - _THIN / 2, _THIN)
+        pieces = math.ceil(width / 90)
+        edges = [(west + width * piece / pieces) % 360 for piece in range(pieces + 1)]
+        poles = [pole for pole, inside in ((90.0, north >= 0), (-90.0, south <= 0)) if inside]
+        sectors = [
+            _meets("POLYGON", left, 0.0, right, 0.0, 0.0, pole)
+            for left, right in itertools.pairwise(edges)
+            for pole in poles
+        ]
+        parts.append(f"({' OR '.join(sectors)})")
     return " AND ".join(parts) or "s_ra IS NOT NULL AND s_dec IS NOT NULL"
+
+
+def _meets(shape: str, *numbers: float) -> str:
+    return f"1 = INTERSECTS(s_region, {shape}({', '.join(map(repr, numbers))}))"
+
+
+def _checked_range(numbers: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return the range's western edge, its width, and its latitudes; it may cross 0, as SODA's may."""
+    lon1, lon2, lat1, lat2 = numbers
+    if math.inf in (lon1, lat1) or -math.inf in (lon2, lat2):
+        raise BadParameter("POS=RANGE begins at +Inf or ends at -Inf.", "Swap them.")
+    west, east = max(lon1, 0.0) if math.isinf(lon1) else lon1, min(lon2, 360.0) if math.isinf(lon2) else lon2
+    south, north = (
+        max(lat1, -90.0) if math.isinf(lat1) else lat1,
+        min(lat2, 90.0) if math.isinf(lat2) else lat2,
+    )
+    _check_places((west, south, east, north))
+    if south > north:
+        raise BadParameter("POS=RANGE has its southern end north of the other.", "Swap the latitudes.")
+    return west, east - west if west <= east else east - west + 360, south, north
+
+
+def _around(west: float, width: float, south: float, north: float) -> tuple[float, float, float]:
+    """Return longitude, latitude and radius of a circle that holds a range of up to 180 degrees' width.
+
+    No place of it is farther from its middle than its corners.
+    """
+    middle, half = math.radians((south + north) / 2), math.radians(width / 2)
+    cosines = (
+        math.sin(lat) * math.sin(middle) + math.cos(lat) * math.cos(middle) * math.cos(half)
+        for lat in map(math.radians, (south, north))
+    )
+    # a cosine near 1 says nothing of angles below an arcsecond or so
+    radius = min(180.0, math.degrees(math.acos(max(-1.0, min(cosines)))) + _THIN)
+    return (west + width / 2) % 360, (south + north) / 2, radius
 
 
 def _polarization(value: str) -> str:
