@@ -9,7 +9,7 @@
 `sites`      where a lake lives while it is measured: local files and LMDB, or HDFS and HBase
 `serving`    our service, running in processes of its own; `supervised`: in pieces that are killed
 `seeds`      the seeds' way, as its users meet it
-`load`       the load generator; `uwsclient`: a client of jobs
+`load`       the load generator (`answer`, `download`); `uwsclient`: a client of jobs
 `running`    going through rows and places; `report`: figures, marks, and the machine
 ============ =======================================================================================
 """

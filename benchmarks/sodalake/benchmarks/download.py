@@ -6,7 +6,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from .load import Answer
+from .answer import Answer
 
 __all__ = ["Download", "download"]
 
