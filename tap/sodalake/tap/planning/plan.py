@@ -7,6 +7,8 @@ from typing import Literal
 
 from sodalake.tap.metadata import Column, Table
 
+from .checks import Check
+
 __all__ = ["ARCHIVE", "Access", "Joined", "Leg", "Path", "Plan", "Read", "Reduction", "Rowwise"]
 
 Path = Literal["alert", "object", "sky", "time", "class", "objects", "archive", "given", "nothing"]
@@ -142,6 +144,8 @@ class Rowwise:
         Columns that `sql` is about.
     taken
         For each output the column that it is, or None where it is computed.
+    checks
+        What `sql` asks, where it is simple and nothing is computed; else None.
     offset
         Rows to leave out first.
     """
@@ -149,6 +153,7 @@ class Rowwise:
     sql: str | None
     seen: tuple[str, ...]
     taken: tuple[str | None, ...]
+    checks: tuple[Check, ...] | None = None
     offset: int = 0
 
     @property

@@ -20,6 +20,7 @@ from sodalake.tap.published import ObscoreView
 from sodalake.tap.resolved import Resolved, Source
 
 from .blocks import blocks_of
+from .checks import checks_of
 from .conditions import (
     Circle,
     Constraints,
@@ -128,7 +129,7 @@ class _Planning:
         where = select.args.get("where")
         skipped = int(offset.expression.this) if offset is not None else 0
         if where is None and len(computed) == 1:
-            return Rowwise(None, (), tuple(taken), skipped)
+            return Rowwise(None, (), tuple(taken), offset=skipped)
         query = exp.select(*computed).from_(block.nodes[source.id].copy())
         if where is not None:
             query = query.where(where.this.copy())
@@ -138,7 +139,11 @@ class _Planning:
             if column.meta.get("source") == source.id
         }
         seen = tuple(name for name in source.columns if name in used)
-        return Rowwise(duckdb_sql(query), seen, tuple(taken), skipped)
+        checks = None
+        if where is not None and len(computed) == 1:
+            columns = {column.name: column for column in source.table.columns}
+            checks = checks_of(where.this, source.id, columns, source.table.roles)
+        return Rowwise(duckdb_sql(query), seen, tuple(taken), checks, skipped)
 
     def _streams(self) -> bool:
         """Say whether each row of the answer is made of one row of the only table."""

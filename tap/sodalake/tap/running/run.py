@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from sodalake.lake.catalogue import FileView
@@ -21,6 +22,7 @@ from sodalake.tap.planning.plan import Plan, Read, Rowwise
 from sodalake.tap.published import ObscoreView
 from sodalake.tap.questions import Share
 
+from .checking import passing
 from .engine import Engine, registered
 from .guard import Guard
 from .pairs import pairs_of
@@ -126,18 +128,26 @@ class Run:
             if rowwise.sql is None:
                 found = table.select(rowwise.outputs)
             else:
-                numbered = _numbered(table.select(rowwise.seen)) if table.num_rows else _numbered(table)
-                computed = self.engine.table(rowwise.sql, {read.source: numbered}, self.guard)
-                which = computed.column("_row")
-                every = computed.num_rows == table.num_rows
-                arrays = [
-                    computed.column(f"e{number}")
-                    if name is None
-                    else (table.column(name) if every else table.column(name).take(which))
-                    for number, name in enumerate(rowwise.taken)
-                ]
-                found = pa.Table.from_arrays(arrays, names=[str(n) for n in range(len(arrays))])
+                passes = None if rowwise.checks is None else passing(table, rowwise.checks)
+                found = (
+                    self._computed(read, rowwise, table) if passes is None else _kept(table, rowwise, passes)
+                )
             yield found.rename_columns(names)
+
+    def _computed(self, read: Read, rowwise: Rowwise, table: pa.Table) -> pa.Table:
+        """Return the outputs of the rows that DuckDB says are wanted."""
+        assert rowwise.sql is not None
+        numbered = _numbered(table.select(rowwise.seen))
+        computed = self.engine.table(rowwise.sql, {read.source: numbered}, self.guard)
+        which = computed.column("_row")
+        every = computed.num_rows == table.num_rows
+        arrays = [
+            computed.column(f"e{number}")
+            if name is None
+            else (table.column(name) if every else table.column(name).take(which))
+            for number, name in enumerate(rowwise.taken)
+        ]
+        return pa.Table.from_arrays(arrays, names=[str(number) for number in range(len(arrays))])
 
     def _read(self, read: Read) -> Iterator[pa.Table]:
         """Yield a source's rows, leg by leg, and count them."""
@@ -231,6 +241,12 @@ class Run:
         if survey not in self._seen:
             self._seen[survey] = self.rows.lake.catalogue(survey).view(fresh=True)
         return self._seen[survey]
+
+
+def _kept(table: pa.Table, rowwise: Rowwise, passes: npt.NDArray[np.bool_]) -> pa.Table:
+    """Return the outputs of the rows that pass."""
+    outputs = table.select(rowwise.outputs)
+    return outputs if passes.all() else outputs.filter(pa.array(passes))
 
 
 def _numbered(table: pa.Table) -> pa.Table:
