@@ -278,6 +278,12 @@ class Server:
 
 
 @pytest.fixture(scope="session")
+def server_of() -> type[Server]:
+    """How servers over other lakes are started."""
+    return Server
+
+
+@pytest.fixture(scope="session")
 def server(archive: Archive) -> Iterator[Server]:
     """A server over the archive; at its end it has logged no failure of its own."""
     running = Server(["--lake", archive.lake, "--workers", "1"])
