@@ -1,4 +1,4 @@
-"""Bad input to TAP and its neighbours, by every way it can come: each time a VOTable error, no 500, and nothing stays."""
+"""Bad input to TAP and its neighbours, by every way it can come: a VOTable error each time, no 500, nothing left."""
 
 from __future__ import annotations
 
