@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from .cells import centres
+from .cells import around, cells_of, centres
 from .errors import UsageError
 
 __all__ = [
@@ -207,17 +207,11 @@ def _covered(
 
 def _around(ra: _Floats, dec: _Floats, which: _Integers, wanted: int) -> tuple[_Integers, _Integers, int]:
     """Return the cells that hold cones whose cells shall be of one order, their cones, and the order of these cells."""
-    from astropy import units as u
-    from astropy.coordinates import Latitude, Longitude
-    from cdshealpix import nested
-
     order = min(wanted - (_FINENESS * _WIDE).bit_length() + 1, _FINEST)
     if order < 0:
         return np.tile(np.arange(12), len(which)), np.repeat(which, 12), 0
-    lon, lat = Longitude(ra[which], u.deg), Latitude(dec[which], u.deg)
-    around = nested.neighbours(nested.lonlat_to_healpix(lon, lat, order, num_threads=1), order, num_threads=1)
-    there = around.ravel() >= 0
-    return around.ravel()[there], np.repeat(which, around.shape[1])[there], order
+    cells, owner = around(cells_of(ra[which], dec[which], order), order)
+    return cells, which[owner], order
 
 
 def polygon_ranges(lon: _Floats, lat: _Floats, gap: int = GAP) -> Ranges:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from sodalake.lake.rows import check_time
 from sodalake.tap.errors import QueryTimeout, TapError
+from sodalake.tap.questions import Question
 from sodalake.tap.running.engine import Engine
 from sodalake.tap.running.guard import Guard, QueryCancelled
+from sodalake.tap.session import Session
 
 ENDLESS = "SELECT COUNT(*) FROM range(10000000) a, range(10000000) b WHERE a.range + b.range = 3"
 
@@ -78,3 +83,22 @@ def test_what_does_not_fit_into_memory_is_spilled_or_told(engine: Engine) -> Non
     with pytest.raises(TapError):
         engine.table("SELECT string_agg(repeat('x', 1000), '') AS x FROM range(2000000)", {}, Guard(60))
     assert engine.table("SELECT 1 AS x", {}, Guard(10)).num_rows == 1
+
+
+def test_a_deadline_stays_with_its_query(session: Session) -> None:
+    """A stream that begins in one thread and ends in another leaves no deadline behind in either."""
+    question = Question("SELECT * FROM ztf.alerts", rows=1000)
+    asked = session.asked(question, "none")
+
+    def begun() -> Iterator[pa.RecordBatch]:
+        batches = session.run(question, asked, Guard(1.0), most=None).batches()
+        next(batches)
+        return batches
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+        batches = one.submit(begun).result()
+        two.submit(list, batches).result()
+        time.sleep(1.1)
+        for thread in (one, two):
+            thread.submit(check_time).result()
+            thread.submit(list, session.run(question, asked, Guard(30), most=None).batches()).result()

@@ -87,12 +87,18 @@ class Rows:
             The row store has more.
         """
         columns = columns_of(read.table, read.columns)
-        with within(guard.left):
-            for table in self._flat(read, leg, most, seen, files):
-                guard.check()
-                if read.table.content == "obscore":
-                    table = views[leg.survey].derive(table, read.columns)
-                yield conformed(table, columns)
+        tables = self._flat(read, leg, most, seen, files)
+        while True:
+            # Around each step, not around all: between two, the reading may go on in another thread, and whoever
+            # takes the tables must not be under its deadline.
+            with within(guard.left):
+                table = next(tables, None)
+            if table is None:
+                return
+            guard.check()
+            if read.table.content == "obscore":
+                table = views[leg.survey].derive(table, read.columns)
+            yield conformed(table, columns)
 
     def _flat(
         self, read: Read, leg: Leg, most: int | None, seen: Seen, files: Sequence[int] | None
