@@ -145,6 +145,10 @@ def test_the_root_is_a_page(server: Server) -> None:
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
         assert "ztf.alerts" in answer.text
         assert "script" not in answer.headers["Content-Security-Policy"].replace("script-src 'none'", "")
+    run = etree.HTML(answer.text).xpath("//a[text()='Run it']/@href")
+    assert len(run) > 6
+    shown = server.ask(run[-1].removeprefix(server.url))
+    assert (shown.status, shown.headers["Content-Type"].partition(";")[0]) == (200, "text/html")
 
 
 def test_tables(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlencode
 
 from sodalake.server.handlers import Handler
 from sodalake.server.portal.look import render
@@ -26,6 +27,14 @@ class RootHandler(Handler):
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", _POLICY)
         self.set_header("Cache-Control", "no-cache")
-        self.finish(render("tap.html", base, schemas=published.schemas, examples=examples(published)))
+        self.finish(
+            render(
+                "tap.html",
+                base,
+                schemas=published.schemas,
+                examples=examples(published),
+                urlencode=urlencode,
+            )
+        )
 
     head = get
