@@ -12,6 +12,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -173,8 +174,8 @@ def hbase_url(cluster: Cluster) -> Iterator[str]:
     url = cluster.rows_url(f"test-{uuid.uuid4().hex[:12]}")
     yield url
     rows = open_rows(url)
-    for table in rows.tables():
-        rows.drop(table)
+    with ThreadPoolExecutor(rows.parallel) as pool:
+        list(pool.map(rows.drop, rows.tables()))
     rows.close()
 
 

@@ -9,8 +9,10 @@ from table `object`, whose key is made of what the index has.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +29,33 @@ from .indextables import CLASS, SKY, TIME, index_tables, require_whole
 from .keys import alert_keys, class_range, object_keys, object_range, sky_range, time_ranges
 from .keys import parse_alert_key as parse_plain_key
 from .lake import Lake
+from .rows import Cells
 from .scanning import FIRST, MOST, Scanner
 from .stamprows import object_key_of
+from .summarising import stem_of
 from .survey import Survey
 from .versions import SINGLE
 
-__all__ = ["AlertRows", "TooManyRows", "covering_schema", "flat_schema"]
+__all__ = ["AlertRows", "TooManyRows", "Wanted", "covering_schema", "flat_schema"]
 
 _TRIES = 5
+_SEVERAL = 3  # alerts of an object, on average, from which they are scanned rather than got one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is known of the alerts that are wanted before all of their columns are there.
+
+    Attributes
+    ----------
+    columns
+        Covering columns that `keep` looks at.
+    keep
+        Returns which of N alerts may be wanted (bool, N), or None where it cannot say.
+    """
+
+    columns: tuple[str, ...]
+    keep: Callable[[pa.Table], npt.NDArray[np.bool_] | None]
 
 
 class TooManyRows(UsageError):
@@ -53,8 +74,10 @@ class AlertRows:
     -----
     In all methods `names` are flat columns (one that the lake has not is of type null), `most` is the number of rows
     beyond which `TooManyRows` is raised, and `view` says what may be seen (None: what may be seen now). Batches are of
-    256 rows at first and up to 8192 later, so that who stops early has read little. All raise `DeadlineExceeded` when
-    the time of `sodalake.lake.rows.within` has passed, and `Unavailable` where the store does not answer.
+    256 rows at first and up to 8192 later, so that who stops early has read little. `wanted` spares the row store what
+    an index's own columns rule out; it is no promise: where nothing more is fetched, nothing is left out. All raise
+    `DeadlineExceeded` when the time of `sodalake.lake.rows.within` has passed, and `Unavailable` where the store does
+    not answer.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -131,13 +154,31 @@ class AlertRows:
         self, survey: Survey, keys: Sequence[bytes], files: npt.NDArray[np.uint32]
     ) -> tuple[list[bytes], npt.NDArray[np.intp]]:
         """Return some files' versions of some `object` cells, each alone; and which of the keys have none."""
-        rows = self._scanner.keys(f"{survey.name}.object", keys, ["d"])
+        rows = self._epochs(f"{survey.name}.object", keys)
         cells = [
             version_of(row[0], number) if row and row[0] else None
             for row, number in zip(rows, files.tolist(), strict=True)
         ]
         gone = np.flatnonzero([cell is None for cell in cells])
         return [cell for cell in cells if cell is not None], gone
+
+    def _epochs(self, table: str, keys: Sequence[bytes]) -> list[Cells | None]:
+        """Return the rows of some keys of table `object`, in their order.
+
+        Where several are of one object, as in a cone, a scan from the first of them to the last gets all: a get costs
+        HBase as much as a short scan does. (LMDB takes 4 µs for it.)
+        """
+        if self._lake.rows.parallel == 1:
+            return self._scanner.keys(table, keys, ["d"])
+        ends: dict[bytes, list[bytes]] = {}
+        for key in keys:
+            known = ends.setdefault(stem_of(key), [key, key])
+            known[:] = min(known[0], key), max(known[1], key)
+        if len(keys) < _SEVERAL * len(ends):
+            return self._scanner.keys(table, keys, ["d"])
+        ranges = [(first, last + b"\0") for first, last in ends.values()]
+        found = dict(itertools.chain.from_iterable(self._scanner.ranges(table, ranges, ["d"])))
+        return [found.get(key) for key in keys]
 
     # ------------------------------------------------------------------ by index
 
@@ -150,6 +191,7 @@ class AlertRows:
         most: int | None = None,
         times: tuple[float, float] | None = None,
         view: FileView | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[pa.Table]:
         """Yield the alerts in some ranges of cells of order 29 (first, and first after), as `cone_ranges` makes them.
 
@@ -164,7 +206,7 @@ class AlertRows:
             Files of the survey are not in the index.
         """
         scans = [sky_range(*one) for one in ranges]
-        return self._by_index(survey, SKY, scans, names, most, times, view)
+        return self._by_index(survey, SKY, scans, names, most, times, view, wanted)
 
     def in_time(
         self,
@@ -175,9 +217,12 @@ class AlertRows:
         *,
         most: int | None = None,
         view: FileView | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[pa.Table]:
         """Yield the alerts taken from `first` to `last` (days, both included; ±inf: no limit); raises as `in_sky`."""
-        return self._by_index(survey, TIME, time_ranges(first, last), names, most, (first, last), view)
+        return self._by_index(
+            survey, TIME, time_ranges(first, last), names, most, (first, last), view, wanted
+        )
 
     def in_class(
         self,
@@ -189,6 +234,7 @@ class AlertRows:
         *,
         most: int | None = None,
         view: FileView | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[pa.Table]:
         """Yield the alerts of some classes taken from `first` to `last`; raises as `in_sky`.
 
@@ -197,7 +243,7 @@ class AlertRows:
         """
         asked = (class_range(one, first, last) for one in classes)
         scans = sorted({scan for scan in asked if scan is not None})
-        return self._by_index(survey, CLASS, scans, names, most, (first, last), view)
+        return self._by_index(survey, CLASS, scans, names, most, (first, last), view, wanted)
 
     def _by_index(
         self,
@@ -208,6 +254,7 @@ class AlertRows:
         most: int | None,
         times: tuple[float, float] | None,
         view: FileView | None,
+        wanted: Wanted | None,
     ) -> Iterator[pa.Table]:
         schema, view = self._begin(survey, names, view)
         require_whole(survey, table, view)
@@ -217,6 +264,8 @@ class AlertRows:
             there = [(key, cell) for key, (cell,) in batch if cell]
             rows = seen_rows(view, [key for key, _ in there], [cell for _, cell in there])
             rows = self._between(survey, rows, times)
+            if wanted is not None and not alone and rows.keys:
+                rows = self._wanted(survey, rows, wanted)
             count = _counted(survey, table, count + len(rows.keys), most)
             if alone:
                 yield from self._unpacked(survey, rows.cells, schema, PAYLOAD)
@@ -231,6 +280,13 @@ class AlertRows:
         )
         inside = (days >= times[0]) & (days <= times[1])
         return rows if inside.all() else rows.take(np.flatnonzero(inside))
+
+    def _wanted(self, survey: Survey, rows: CoveringRows, wanted: Wanted) -> CoveringRows:
+        """Leave out what is not wanted, before the rest of its columns is fetched."""
+        schema = of_names(flat_schema(self._lake, survey), wanted.columns)
+        tables = list(self._unpacked(survey, rows.cells, schema, PAYLOAD))
+        keep = wanted.keep(pa.concat_tables(tables))
+        return rows if keep is None or keep.all() else rows.take(np.flatnonzero(keep))
 
     def _fetched(self, survey: Survey, rows: CoveringRows, view: FileView) -> list[bytes]:
         """Return the `object` cells of alerts that an index has.

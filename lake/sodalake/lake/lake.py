@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Literal
 from urllib.parse import urlsplit
@@ -171,10 +172,15 @@ class Lake:
         if survey.name not in self.content.surveys:
             self.content = self.content.model_copy(update={"surveys": (*self.content.surveys, survey.name)})
             self._save()
-        self.rows.create(f"{survey.name}.alert", ["p"])
-        self.rows.create(f"{survey.name}.object", ["d", "s"])
-        for table in index_tables(survey):
-            self.rows.create(f"{survey.name}.{table}", [GROUP])
+        tables = {"alert": ["p"], "object": ["d", "s"], **{table: [GROUP] for table in index_tables(survey)}}
+        # HBase takes a second for each, mostly waiting.
+        with ThreadPoolExecutor(min(self.rows.parallel, len(tables))) as pool:
+            made = [
+                pool.submit(self.rows.create, f"{survey.name}.{name}", groups)
+                for name, groups in tables.items()
+            ]
+            for one in made:
+                one.result()
         self.catalogue(survey.name).create()
         return survey
 

@@ -17,7 +17,7 @@ from sodalake.tap.metadata import Column
 
 from .conditions import Circle, Constraints, conjuncts, constant, constraints_of, source_column
 
-__all__ = ["Check", "Compared", "InCone", "Listed", "checks_of"]
+__all__ = ["Check", "Compared", "InCone", "Listed", "checks_of", "columns_of"]
 
 Operator = Literal["=", "<", "<=", ">", ">="]
 
@@ -56,6 +56,11 @@ class InCone:
 
 
 Check = Compared | Listed | InCone
+
+
+def columns_of(check: Check) -> tuple[str, ...]:
+    """Return the columns that a check looks at."""
+    return (check.ra, check.dec) if isinstance(check, InCone) else (check.column,)
 
 
 def checks_of(

@@ -48,11 +48,20 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """The part of a table that one survey has: `columns` are those to read of its alerts or objects."""
+    """The part of a table that one survey has.
+
+    Attributes
+    ----------
+    columns
+        Those to read of its alerts or objects.
+    checks
+        Conditions on covering columns that hold for all rows of use: an index need not fetch the others.
+    """
 
     survey: str
     access: Access
     columns: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

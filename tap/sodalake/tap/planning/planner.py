@@ -19,8 +19,8 @@ from sodalake.tap.adql import duckdb_sql
 from sodalake.tap.published import ObscoreView
 from sodalake.tap.resolved import Resolved, Source
 
-from .blocks import blocks_of
-from .checks import checks_of
+from .blocks import Block, blocks_of
+from .checks import Check, checks_of, columns_of
 from .conditions import (
     Circle,
     Constraints,
@@ -181,7 +181,17 @@ class _Planning:
             access = self._of_objects(facts, roles, found)
         else:
             access = self._of_alerts(facts, roles, found, elsewise, columns)
-        return Read(source.id, table, columns, (Leg(table.survey, access, columns),))
+        checks = () if table.content == "objects" else self._early(source, block, facts)
+        return Read(source.id, table, columns, (Leg(table.survey, access, columns, checks),))
+
+    def _early(self, source: Source, block: Block, facts: SurveyFacts) -> tuple[Check, ...]:
+        """Return what an index can see of the conditions by its own columns."""
+        columns = {column.name: column for column in source.table.columns}
+        found: list[Check] = []
+        for condition in block.of(source.id):
+            said = checks_of(condition, source.id, columns, source.table.roles) or ()
+            found += [check for check in said if facts.covering.issuperset(columns_of(check))]
+        return tuple(found)
 
     def _of_alerts(
         self,

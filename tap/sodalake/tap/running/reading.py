@@ -9,18 +9,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sodalake.lake.alertrows import AlertRows
+from sodalake.lake.alertrows import AlertRows, Wanted
 from sodalake.lake.archiverows import ArchiveRows
 from sodalake.lake.catalogue import FileView
 from sodalake.lake.lake import Lake
 from sodalake.lake.objectrows import ObjectRows
 from sodalake.lake.rows import within
 from sodalake.lake.sky import cone_ranges, joined
+from sodalake.lake.survey import Survey
 from sodalake.tap.errors import TooLarge
+from sodalake.tap.planning.checks import columns_of as checked
 from sodalake.tap.planning.plan import ARCHIVE, Access, Joined, Leg, Read
 from sodalake.tap.planning.planner import MOST_KEYS
 from sodalake.tap.published import ObscoreView
 
+from .checking import passing
 from .conforming import columns_of, conformed
 from .guard import Guard
 from .pairs import cones_of
@@ -119,14 +122,24 @@ class Rows:
             yield from self.alerts.of_alerts(survey, access.keys, columns, view=view)
         elif access.path == "object":
             yield from self.alerts.of_objects(survey, access.keys, columns, most=most, view=view)
-        elif access.path == "sky":
-            yield from self.alerts.in_sky(survey, access.ranges, columns, most=most, view=view)
-        elif access.path == "class":
-            yield from self.alerts.in_class(
-                survey, access.keys, access.first, access.last, columns, most=most, view=view
-            )
         else:
-            yield from self.alerts.in_time(survey, access.first, access.last, columns, most=most, view=view)
+            yield from self._by_range(survey, read, leg, most, view)
+
+    def _by_range(
+        self, survey: Survey, read: Read, leg: Leg, most: int | None, view: FileView
+    ) -> Iterator[pa.Table]:
+        access, rows, early = leg.access, self.alerts, _wanted(read, leg)
+        if access.path == "sky":
+            yield from rows.in_sky(survey, access.ranges, leg.columns, most=most, view=view, wanted=early)
+        elif access.path == "class":
+            yield from rows.in_class(
+                survey, access.keys, access.first, access.last, leg.columns,
+                most=most, view=view, wanted=early,
+            )  # fmt: skip
+        else:
+            yield from rows.in_time(
+                survey, access.first, access.last, leg.columns, most=most, view=view, wanted=early
+            )
 
     def _objects(self, leg: Leg, access: Access, most: int | None, view: FileView) -> Iterator[pa.Table]:
         survey = self.lake.survey(leg.survey)
@@ -184,6 +197,15 @@ class Rows:
         if read.table.content == "objects":
             return Access("objects", texts)
         return Access("alert" if join.role == "alert" else "object", texts)
+
+
+def _wanted(read: Read, leg: Leg) -> Wanted | None:
+    """Return what an index may leave out."""
+    if not leg.checks or read.table.content != "alerts":
+        return None
+    names = tuple(dict.fromkeys(name for check in leg.checks for name in checked(check)))
+    columns = columns_of(read.table, names)
+    return Wanted(names, lambda table: passing(conformed(table, columns), leg.checks))
 
 
 def _by_places(join: Joined, other: pa.Table) -> Access | None:
