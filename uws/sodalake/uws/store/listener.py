@@ -91,7 +91,7 @@ class Listener:
             await connection.add_listener(CHANNEL, self._heard)
             self._connection = connection
             await self._take_lock()
-        except FAILURES:
+        except BaseException:  # cancelled as well: nobody else would end it
             connection.terminate()
             raise
 
