@@ -8,7 +8,6 @@ import http.server
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -312,8 +311,3 @@ def test_limits_of_fetching(site: str) -> None:
 def test_what_is_no_url_is_told(url: str) -> None:
     with pytest.raises(UploadError):
         got(url, ("public",))
-
-
-def test_nothing_here_names_this_machine() -> None:
-    folder = Path(examples.__code__.co_filename).parent
-    assert not any("/work/" in file.read_text() for file in folder.glob("*.py"))
