@@ -29,6 +29,9 @@ from sodalake.lake.demo.columns import schema_of, struct
 from sodalake.lake.demo.fitsbytes import ztf_gzip
 from sodalake.lake.demo.population import Galaxy, Kind, populate
 from sodalake.lake.demo.scenes import Blobs, Pixels, PointSpread, render
+from sodalake.lake.demo.tiles import TILE_BANDS
+from sodalake.lake.images.finding import ImageFinder
+from sodalake.lake.images.records import Plain, Tiled
 from sodalake.lake.lake import Lake
 from sodalake.lake.reader import Reader
 
@@ -503,8 +506,9 @@ def test_the_demo_lake_has_everything(tmp_path: Path) -> None:
     reports = make_demo_lake(
         str(tmp_path), objects=12, nights=5, progress=lambda what, done, total: told.append(what)
     )
-    assert list(dict.fromkeys(told)) == ["drawing the sky", "indexing ztf", "indexing lsst"]
-    assert [report.failed for report in reports] == [{}, {}]
+    steps = ["drawing alerts", "indexing ztf", "indexing lsst", "drawing tiles", "indexing tiles"]
+    assert list(dict.fromkeys(told)) == steps
+    assert [report.failed for report in reports] == [{}, {}, {}]
     reader = Reader(Lake.open(str(tmp_path)))
     try:
         for survey in ("ztf", "lsst"):
@@ -515,8 +519,12 @@ def test_the_demo_lake_has_everything(tmp_path: Path) -> None:
             for row in pq.read_table(pa.BufferReader(content)).to_pylist():
                 [got] = reader.answer(ByAlert("lsst", str(row["diaSourceId"]), ("science",)))
                 assert got.stamps["science"] == row["cutoutScience"], name
+        tiles = ImageFinder(reader.lake).near(reader.lake.image_survey("skytiles"), 150.1, 2.2, 0.0)
+        assert {image.band for image in tiles} == set(TILE_BANDS)
+        assert {type(image.pixels.place) for image in tiles} == {Plain, Tiled}
+        assert all(set(image.planes) == {"weight"} for image in tiles)
     finally:
         reader.lake.close()
     again = make_demo_lake(str(tmp_path), objects=12, nights=5)
-    assert [len(report.done) for report in again] == [0, 0]
+    assert [len(report.done) for report in again] == [0, 0, 0]
     assert [len(report.known) for report in again] == [len(report.done) for report in reports]

@@ -74,6 +74,7 @@ class FileContract:
         assert source.read_at(95, 50) == bytes(range(95, 100))
         assert source.read_at(100, 1) == b""
         assert source.read_at(5000, 10) == b""
+        assert source.modified() == stat(url).mtime
         file = SourceFile(source)
         file.seek(-4, os.SEEK_END)
         assert (file.tell(), file.read(), file.read()) == (96, bytes(range(96, 100)), b"")

@@ -33,15 +33,21 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> str:
     return as_url(str(root / "lake"))
 
 
+# Dask's own HTTP server cannot be left out; it gets a free port.
+SCHEDULER = {
+    "cls": Scheduler,
+    "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
+}
+
+
 @contextlib.asynccontextmanager
 async def lane_of(lake: str, workers: int = 2, **options: Any) -> AsyncIterator[tuple[Lane, Client]]:
     worker = {
         "cls": Nanny,
         "options": {"host": "127.0.0.1", "nthreads": 1, "resources": {LANE: 1}, "dashboard": False},
     }
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
     async with (
-        SpecCluster({f"fast-{n}": worker for n in range(workers)}, scheduler, asynchronous=True) as cluster,
+        SpecCluster({f"fast-{n}": worker for n in range(workers)}, SCHEDULER, asynchronous=True) as cluster,
         Client(cluster, asynchronous=True, direct_to_workers=True) as client,
     ):
         lane = await Lane.start(client, lake, deadline=60, **options)
@@ -98,7 +104,31 @@ def test_errors_keep_their_kind_and_lose_no_actor(lake: str) -> None:
     def unreadable(alerts: list[AlertStamps], survey: Survey) -> None:
         raise Damaged("no FITS", "do this")
 
+    class Unsendable(Exception):
+        def __init__(self, first: str, second: str) -> None:
+            super().__init__(first)
+            self.held = threading.Lock()
+
+    def unsendable(alerts: list[AlertStamps], survey: Survey) -> None:
+        raise Unsendable("held", "it")
+
+    def endless(alerts: list[AlertStamps], survey: Survey) -> None:
+        endless(alerts, survey)
+
+    def too_deep(alerts: list[AlertStamps], survey: Survey) -> None:
+        try:
+            endless(alerts, survey)
+        except RecursionError as error:
+            raise Damaged("nested", "too deep") from error
+
     async def test(lane: Lane, client: Client) -> None:
+        # What cannot be sent, or whose causes cannot, is told all the same, and at once.
+        with pytest.raises(RuntimeError, match="Unsendable: held"):
+            await lane.call(question(), unsendable, deadline=5)
+        with pytest.raises(RecursionError):
+            await lane.call(question(), endless, deadline=5)
+        with pytest.raises(Damaged, match="nested"):
+            await lane.call(question(), too_deep, deadline=5)
         with pytest.raises(NotInLake, match="12345"):
             await lane.call(ByAlert("ztf", "12345", ("science",)))
         with pytest.raises(Damaged) as raised:
@@ -124,6 +154,17 @@ def test_a_call_keeps_its_deadline_and_the_lane_goes_on(lake: str) -> None:
         assert loop.time() - began < 2.5
         with pytest.raises(DeadlineExceeded):
             await lane.call(question(), deadline=-1)
+        assert await lane.call(question())
+
+        # A scheduler that does not answer either is not waited for.
+        async def silent() -> list[str]:
+            await asyncio.sleep(600)
+            return []
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lane, "_workers", silent)
+            with pytest.raises(DeadlineExceeded):
+                await asyncio.wait_for(lane.call(question(), stuck, deadline=0.6), 60)
         assert await lane.call(question())
 
     run(lake, test, workers=1, slots=1, threads=2)
@@ -167,9 +208,8 @@ def test_a_killed_worker_is_not_noticed(lake: str, both: bool) -> None:
 def test_no_worker_of_the_lane_is_said(lake: str) -> None:
     async def inside() -> None:
         worker = {"cls": Nanny, "options": {"host": "127.0.0.1", "nthreads": 1, "dashboard": False}}
-        scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
         async with (
-            SpecCluster({"batch-0": worker}, scheduler, asynchronous=True) as cluster,
+            SpecCluster({"batch-0": worker}, SCHEDULER, asynchronous=True) as cluster,
             Client(cluster, asynchronous=True) as client,
         ):
             lane = Lane(client, lake, slots=1, threads=1, deadline=0.5)

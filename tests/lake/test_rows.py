@@ -96,6 +96,7 @@ def test_unknown_tables_and_groups(store: RowStore, table: str) -> None:
         lambda t, g: store.get(t, b"k", [g]),
         lambda t, g: store.get_many(t, [b"k"], [g]),
         lambda t, g: list(store.scan(t, b"", None, [g])),
+        lambda t, g: list(store.scan_many(t, [(b"a", b"b"), (b"c", None)], [g])),
         lambda t, g: store.put_many(t, [(b"k", {g: b"v"})]),
         lambda t, g: store.check_and_put(t, b"k", g, None, b"v"),
     ]
@@ -115,6 +116,8 @@ def test_some_group_must_be_named(store: RowStore, table: str) -> None:
         store.get_many(table, [b"k"], [])
     with pytest.raises(UsageError, match="group"):
         list(store.scan(table, b"", None, []))
+    with pytest.raises(UsageError, match="group"):
+        list(store.scan_many(table, [(b"a", b"b"), (b"c", b"d")], []))
 
 
 # ---------------------------------------------------------------------- cells
@@ -224,6 +227,53 @@ def test_ranges_are_those_of_a_sorted_dictionary(
             assert list(store.scan(table, start, stop, wanted, limit=limit)) == expected[:limit]
             descending = store.scan(table, start, stop, wanted, reverse=True, limit=limit)
             assert list(descending) == expected[::-1][:limit]
+
+
+def apart(cuts: list[bytes]) -> list[tuple[bytes, bytes | None]]:
+    """Ranges from every other cut to the next; the last goes to the table's end where it has no other."""
+    ends: list[bytes | None] = [*cuts[1::2], None] if len(cuts) % 2 else [*cuts[1::2]]
+    return list(zip(cuts[::2], ends, strict=True))
+
+
+@settings(max_examples=60)
+@given(
+    rows=st.dictionaries(KEYS, CELLS, max_size=25),
+    cuts=st.sets(st.binary(max_size=3), max_size=12),
+    limit=st.none() | st.integers(0, 6),
+)
+def test_several_ranges_are_those_of_a_sorted_dictionary(
+    store: RowStore, table: str, rows: dict[bytes, dict[str, bytes]], cuts: set[bytes], limit: int | None
+) -> None:
+    space = b"%06d/" % next(_spaces)
+    store.put_many(table, [(space + key, cells) for key, cells in rows.items()])
+    ranges = apart([space + cut for cut in sorted(cuts)])
+    for wanted in (["d"], ["s", "d"]):
+        expected = [
+            (space + key, tuple(cells.get(name) for name in wanted))
+            for key, cells in sorted(rows.items())
+            if any(name in cells for name in wanted)
+            and any(start <= space + key and (stop is None or space + key < stop) for start, stop in ranges)
+        ]
+        assert list(store.scan_many(table, ranges, wanted, limit=limit)) == expected[:limit]
+
+
+def test_several_ranges_of_a_table_in_parts(store: RowStore) -> None:
+    """Ranges within a part, over the end of one, and parts without any; more rows than a batch has."""
+    store.create("parts", ["d"], splits=[b"%04d" % key for key in (1000, 1500, 4000, 4001, 7000)])
+    rows = [(b"%04d" % key, b"%d" % key * 40) for key in range(8000)]
+    store.put_many("parts", [(key, {"d": cell}) for key, cell in rows])
+    ranges = [(b"%04d" % at, b"%04d" % (at + 3)) for at in range(10, 2000, 5)]
+    ranges += [(b"3900", b"4100"), (b"4100x", b"4102"), (b"6999", b"7001"), (b"7100", b"7100")]
+    ranges += [(b"7101", b"7102")]
+    wanted = [(key, (cell,)) for key, cell in rows if any(start <= key < stop for start, stop in ranges)]
+    assert len(wanted) == 3 * 398 + 200 + 1 + 2 + 1
+    assert list(store.scan_many("parts", ranges, ["d"])) == wanted
+    assert list(store.scan_many("parts", ranges, ["d"], limit=1300)) == wanted[:1300]
+    assert list(store.scan_many("parts", [], ["d"])) == []
+    assert list(store.scan_many("parts", [(b"0001", b"0002")], ["d"])) == [(b"0001", (b"1" * 40,))]
+    last: list[tuple[bytes, bytes | None]] = [(b"0", b"0001"), (b"7999", None)]
+    assert [key for key, _ in store.scan_many("parts", last, ["d"])] == [b"0000", b"7999"]
+    store.drop("parts")
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -221,6 +223,48 @@ def test_an_answer_that_is_lost(own_cluster: Cluster, rows: HBaseRows) -> None:
 
 
 @pytest.mark.cluster
+def test_a_gateway_that_passes_over_filters(rows: HBaseRows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older gateway would answer with the rows between the ranges, too."""
+    store = pickle.loads(pickle.dumps(rows))
+    call, asked = store._call, 0
+
+    def without_filters(table: str, groups: Sequence[str], method: str, *arguments: Any) -> Any:
+        nonlocal asked
+        asked += method == "getScannerResults"
+        for one in arguments:
+            if hasattr(one, "filterBytes"):
+                one.filterBytes = None
+        return call(table, groups, method, *arguments)
+
+    monkeypatch.setattr(store, "_call", without_filters)
+    ranges = [(b"%05d" % at, b"%05d" % (at + 2)) for at in range(0, 3000, 100)]
+    for calls in (1 + len(ranges), len(ranges)):  # that it does is learnt once
+        asked = 0
+        found = list(store.scan_many("t", ranges, ["d"]))
+        assert [key for key, _ in found] == [
+            b"%05d" % (at + more) for at in range(0, 3000, 100) for more in (0, 1)
+        ]
+        assert asked == calls
+    store.close()
+
+
+def test_many_ranges_are_a_call(rows: HBaseRows, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = pickle.loads(pickle.dumps(rows))
+    call, asked = store._call, []
+
+    def listening(table: str, groups: Sequence[str], method: str, *arguments: Any) -> Any:
+        asked.append(method)
+        return call(table, groups, method, *arguments)
+
+    monkeypatch.setattr(store, "_call", listening)
+    ranges = [(b"%05d" % at, b"%05d" % (at + 2)) for at in range(0, 6000, 20)]
+    for methods in (["getAllRegionLocations", "getScannerResults"], ["getScannerResults"]):
+        asked.clear()
+        assert len(list(store.scan_many("t", ranges, ["d"], limit=800))) == 600
+        assert asked == methods
+    store.close()
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_scan_goes_on_over_a_restart(own_cluster: Cluster, rows: HBaseRows, reverse: bool) -> None:
     scan = rows.scan("t", b"", None, ["d"], reverse=reverse)

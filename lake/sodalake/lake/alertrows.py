@@ -39,7 +39,8 @@ from .versions import SINGLE
 __all__ = ["AlertRows", "TooManyRows", "Wanted", "covering_schema", "flat_schema"]
 
 _TRIES = 5
-_SEVERAL = 3  # alerts of an object, on average, from which they are scanned rather than got one by one
+_LOOKED_AT = 64  # rows that are fetched from LMDB sooner than looked at
+_SEVERAL = 3  # alerts of an object, on average, from which they are scanned with those between
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +75,16 @@ class AlertRows:
     -----
     In all methods `names` are flat columns (one that the lake has not is of type null), `most` is the number of rows
     beyond which `TooManyRows` is raised, and `view` says what may be seen (None: what may be seen now). Batches are of
-    256 rows at first and up to 8192 later, so that who stops early has read little. `wanted` spares the row store what
-    an index's own columns rule out; it is no promise: where nothing more is fetched, nothing is left out. All raise
-    `DeadlineExceeded` when the time of `sodalake.lake.rows.within` has passed, and `Unavailable` where the store does
-    not answer.
+    `batch` rows at first and up to 8192 later, so that who stops early has read little. `wanted` spares the row store
+    what an index's own columns rule out; it is no promise: where nothing more is fetched, nothing is left out. All
+    raise `DeadlineExceeded` when the time of `sodalake.lake.rows.within` has passed, and `Unavailable` where the store
+    does not answer.
     """
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._scanner = Scanner(lake.rows)
+        self._far = lake.rows.parallel > 1  # a row costs a call, or its part of one
 
     def has(self, survey: Survey, table: str) -> bool:
         """Say whether all files that may be seen are in an index table (``sky``, ``time``, ``class``, ``objects``)."""
@@ -100,13 +102,14 @@ class AlertRows:
         *,
         most: int | None = None,
         view: FileView | None = None,
+        batch: int = FIRST,
     ) -> Iterator[pa.Table]:
         """Yield the alerts of some objects. An id that no object can have has none."""
         ranges = [object_range(one) for one in dict.fromkeys(object_ids) if _is_id(one)]
         schema, view = self._begin(survey, names, view)
         count = 0
-        for batch in self._scanner.ranges(f"{survey.name}.object", ranges, EPOCH_GROUPS):
-            cells = epoch_rows(view, batch).cells
+        for rows in self._scanner.ranges(f"{survey.name}.object", ranges, EPOCH_GROUPS, batch):
+            cells = epoch_rows(view, rows).cells
             count = _counted(survey, "object", count + len(cells), most)
             yield from self._unpacked(survey, cells, schema, SINGLE)
 
@@ -165,19 +168,19 @@ class AlertRows:
     def _epochs(self, table: str, keys: Sequence[bytes]) -> list[Cells | None]:
         """Return the rows of some keys of table `object`, in their order.
 
-        Where several are of one object, as in a cone, a scan from the first of them to the last gets all: a get costs
-        HBase as much as a short scan does. (LMDB takes 4 µs for it.)
+        HBase goes from one range of a scan to the next sooner than it begins a get: so all are read by ranges, and
+        where several are of one object, as in a cone, from the first of them to the last. (LMDB: 4 µs for a get.)
         """
-        if self._lake.rows.parallel == 1:
+        if not self._far:
             return self._scanner.keys(table, keys, ["d"])
         ends: dict[bytes, list[bytes]] = {}
         for key in keys:
             known = ends.setdefault(stem_of(key), [key, key])
             known[:] = min(known[0], key), max(known[1], key)
-        if len(keys) < _SEVERAL * len(ends):
-            return self._scanner.keys(table, keys, ["d"])
-        ranges = [(first, last + b"\0") for first, last in ends.values()]
-        found = dict(itertools.chain.from_iterable(self._scanner.ranges(table, ranges, ["d"])))
+        several = len(keys) >= _SEVERAL * len(ends)
+        ranges = ends.values() if several else [(key, key) for key in set(keys)]
+        every = self._scanner.ranges(table, [(first, last + b"\0") for first, last in ranges], ["d"], MOST)
+        found = dict(itertools.chain.from_iterable(every))
         return [found.get(key) for key in keys]
 
     # ------------------------------------------------------------------ by index
@@ -192,6 +195,7 @@ class AlertRows:
         times: tuple[float, float] | None = None,
         view: FileView | None = None,
         wanted: Wanted | None = None,
+        batch: int = FIRST,
     ) -> Iterator[pa.Table]:
         """Yield the alerts in some ranges of cells of order 29 (first, and first after), as `cone_ranges` makes them.
 
@@ -206,7 +210,7 @@ class AlertRows:
             Files of the survey are not in the index.
         """
         scans = [sky_range(*one) for one in ranges]
-        return self._by_index(survey, SKY, scans, names, most, times, view, wanted)
+        return self._by_index(survey, SKY, scans, names, most, times, view, wanted, batch)
 
     def in_time(
         self,
@@ -218,10 +222,11 @@ class AlertRows:
         most: int | None = None,
         view: FileView | None = None,
         wanted: Wanted | None = None,
+        batch: int = FIRST,
     ) -> Iterator[pa.Table]:
         """Yield the alerts taken from `first` to `last` (days, both included; ±inf: no limit); raises as `in_sky`."""
         return self._by_index(
-            survey, TIME, time_ranges(first, last), names, most, (first, last), view, wanted
+            survey, TIME, time_ranges(first, last), names, most, (first, last), view, wanted, batch
         )
 
     def in_class(
@@ -235,6 +240,7 @@ class AlertRows:
         most: int | None = None,
         view: FileView | None = None,
         wanted: Wanted | None = None,
+        batch: int = FIRST,
     ) -> Iterator[pa.Table]:
         """Yield the alerts of some classes taken from `first` to `last`; raises as `in_sky`.
 
@@ -243,7 +249,7 @@ class AlertRows:
         """
         asked = (class_range(one, first, last) for one in classes)
         scans = sorted({scan for scan in asked if scan is not None})
-        return self._by_index(survey, CLASS, scans, names, most, (first, last), view, wanted)
+        return self._by_index(survey, CLASS, scans, names, most, (first, last), view, wanted, batch)
 
     def _by_index(
         self,
@@ -255,16 +261,17 @@ class AlertRows:
         times: tuple[float, float] | None,
         view: FileView | None,
         wanted: Wanted | None,
+        batch: int,
     ) -> Iterator[pa.Table]:
         schema, view = self._begin(survey, names, view)
         require_whole(survey, table, view)
         alone = set(names) <= set(survey.covering_names)
         count = 0
-        for batch in self._scanner.ranges(f"{survey.name}.{table}", scans, [GROUP]):
-            there = [(key, cell) for key, (cell,) in batch if cell]
+        for found in self._scanner.ranges(f"{survey.name}.{table}", scans, [GROUP], batch):
+            there = [(key, cell) for key, (cell,) in found if cell]
             rows = seen_rows(view, [key for key, _ in there], [cell for _, cell in there])
             rows = self._between(survey, rows, times)
-            if wanted is not None and not alone and rows.keys:
+            if wanted is not None and not alone and (len(rows.keys) > _LOOKED_AT or self._far):
                 rows = self._wanted(survey, rows, wanted)
             count = _counted(survey, table, count + len(rows.keys), most)
             if alone:
@@ -284,6 +291,8 @@ class AlertRows:
     def _wanted(self, survey: Survey, rows: CoveringRows, wanted: Wanted) -> CoveringRows:
         """Leave out what is not wanted, before the rest of its columns is fetched."""
         schema = of_names(flat_schema(self._lake, survey), wanted.columns)
+        if not rows.keys:
+            return rows
         tables = list(self._unpacked(survey, rows.cells, schema, PAYLOAD))
         keep = wanted.keep(pa.concat_tables(tables))
         return rows if keep is None or keep.all() else rows.take(np.flatnonzero(keep))

@@ -55,7 +55,8 @@ class FileRecord:
     url, size, mtime
         Where it is, bytes, seconds since 1970 when last written.
     checksum
-        SHA-256 of its Parquet footer, hex: tells whether an equally named file is the same.
+        SHA-256 of its Parquet footer, hex: tells whether an equally named file is the same. Of images, of what the
+        survey's file says of them: tells whether they are to be indexed anew.
     state
         pending while its rows are being written; committed; superseded by a newer file of the same URL.
     rows, skipped
@@ -71,6 +72,13 @@ class FileRecord:
     tables
         Index tables that hold its alerts, besides `alert` and `object`. A file from before a table was thought of
         lacks it, until `sodalake.lake.reindexing` fills it in.
+    orders
+        Of images: orders of HEALPix that they are entered in the sky index at (`sodalake.lake.images.outlineindex`).
+    scales
+        Of those of each of these orders, the coarsest pixels, arcseconds; empty where an older sodalake wrote it.
+    beside
+        Of images: files that planes of theirs were looked for in (name in the folder of the file, or URL), and when
+        each was last written, None where there was none.
     """
 
     number: int
@@ -87,6 +95,9 @@ class FileRecord:
     origin: str = ""
     replaces: int | None = None
     tables: tuple[str, ...] = ()
+    orders: tuple[int, ...] = ()
+    scales: tuple[float, ...] = ()
+    beside: tuple[tuple[str, float | None], ...] = ()
 
     @property
     def key(self) -> bytes:
@@ -101,7 +112,11 @@ class FileRecord:
     def from_json(cls, cell: bytes) -> FileRecord:
         """Read a record's cell."""
         stored = json.loads(cell)
-        return cls(**{**stored, "tables": tuple(stored.get("tables", ()))})
+        return cls(**{
+            **stored, "tables": tuple(stored.get("tables", ())), "orders": tuple(stored.get("orders", ())),
+            "scales": tuple(stored.get("scales", ())),
+            "beside": tuple((name, mtime) for name, mtime in stored.get("beside", ())),
+        })  # fmt: skip
 
 
 @dataclass(slots=True)

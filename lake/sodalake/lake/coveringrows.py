@@ -178,8 +178,12 @@ def chosen(view: FileView, cells: Sequence[bytes]) -> Chosen:
             single[at] = _newest(view, list(versions(cells[at])))
         heads = _heads(single)
     seen = np.zeros(len(single), np.bool_)
-    for number in np.unique(heads["file"]).tolist():
-        members = heads["file"] == number
+    # File by file, each once: of images every other row may be of a file of its own.
+    by_file = np.argsort(heads["file"], kind="stable")
+    numbers, starts = np.unique(heads["file"][by_file], return_index=True)
+    stops = np.append(starts, len(by_file))[1:]
+    for number, start, stop in zip(numbers.tolist(), starts.tolist(), stops.tolist(), strict=True):
+        members = by_file[start:stop]
         seen[members] = view.rows_visible(number, heads["row"][members])
     which = np.flatnonzero(seen)
     if len(which) < len(single):

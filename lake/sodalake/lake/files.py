@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 import fsspec
@@ -28,6 +28,7 @@ from hdfs_native.fsspec import HdfsFileSystem
 from .errors import FileGone, NotInLake, OutsideArchive, Unavailable, UsageError
 
 __all__ = [
+    "SAME_TIME",
     "FileStat",
     "OpenFile",
     "OpenFiles",
@@ -45,6 +46,9 @@ __all__ = [
     "translated",
 ]
 
+SAME_TIME: Final = 1e-3
+"""Seconds by which two modification times of a file that was not changed may differ."""
+
 # One failover attempt answers in 0.8 s where the default retries for over 100 s; the caller retries, with a deadline.
 # Only for a name node that is named itself: a name service (no port) has others to fail over to.
 _HDFS_OPTIONS = {"dfs.client.failover.max.attempts": "1"}
@@ -52,7 +56,7 @@ _HDFS_OPTIONS = {"dfs.client.failover.max.attempts": "1"}
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """A file as its file system lists it: URL, bytes, and modification time in seconds since 1970."""
+    """A file as its file system lists it: URL, bytes, and modification time in seconds since 1970 (0: not told)."""
 
     url: str
     size: int
@@ -64,8 +68,18 @@ class OpenFile(Protocol):
 
     size: int
 
+    def modified(self) -> float:
+        """Return when it was last written (seconds since 1970); 0 where the file system does not say.
+
+        Of a local file that is now, since it may be written over while it is open; elsewhere, where nothing is, it is
+        looked up once.
+        """
+
     def read_at(self, offset: int, length: int) -> bytes:
         """Return the bytes `[offset, offset+length)`, fewer where the file ends before."""
+
+    def expect(self, offset: int, length: int) -> None:
+        """Say that pieces of `[offset, offset+length)` will be read next, so that a disk fetches them as one."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -169,8 +183,15 @@ class _LocalFile:
         self._fd = os.open(path_of(url), os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.fstat(self._fd).st_size
 
+    def modified(self) -> float:
+        return os.fstat(self._fd).st_mtime
+
     def read_at(self, offset: int, length: int) -> bytes:
         return os.pread(self._fd, length, offset)
+
+    def expect(self, offset: int, length: int) -> None:
+        if hasattr(os, "posix_fadvise"):  # not on macOS
+            os.posix_fadvise(self._fd, offset, length, os.POSIX_FADV_WILLNEED)
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -187,6 +208,14 @@ class _HdfsFile:
         parts = urlsplit(url)
         self._reader = _hdfs(parts.netloc, os.getpid())[1].read(parts.path)
         self.size = len(self._reader)
+        self._modified: float | None = None
+
+    def modified(self) -> float:
+        # A reader does not tell, and the name node takes a while: only who wants to know asks. It is asked after the
+        # file was opened, so that one that was written anew in between is never taken for the older one.
+        if self._modified is None:
+            self._modified = stat(self._url).mtime
+        return self._modified
 
     def read_at(self, offset: int, length: int) -> bytes:
         length = min(length, self.size - offset)
@@ -201,11 +230,15 @@ class _HdfsFile:
         with translated(self._url):
             return self._reader.read_range(offset, length)
 
+    def expect(self, offset: int, length: int) -> None:
+        pass
+
     def _open_again(self) -> None:
         parts = urlsplit(self._url)
         with translated(self._url):
             reader = _hdfs(parts.netloc, os.getpid())[1].read(parts.path)
-        if len(reader) != self.size:
+        before, self._modified = self._modified, None  # who asks next is told of the new file
+        if len(reader) != self.size or (before is not None and self.modified() != before):
             raise Unavailable(f"The file {self._url} was written anew while it was read.")
         self._reader = reader
 
@@ -216,7 +249,11 @@ class _HdfsFile:
 class _FsspecFile:
     def __init__(self, url: str) -> None:
         self._fs, self._url = filesystem(url), url
-        self.size = int(self._fs.size(url))
+        found = _file_stat(url, self._fs.info(url))
+        self.size, self._modified = found.size, found.mtime
+
+    def modified(self) -> float:
+        return self._modified
 
     def read_at(self, offset: int, length: int) -> bytes:
         end = min(offset + length, self.size)
@@ -224,6 +261,9 @@ class _FsspecFile:
             return b""
         with translated(self._url):
             return cast(bytes, self._fs.cat_file(self._url, start=offset, end=end))
+
+    def expect(self, offset: int, length: int) -> None:
+        pass
 
     def close(self) -> None:
         pass

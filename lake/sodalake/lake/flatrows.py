@@ -6,8 +6,10 @@ with straight to the survey's one type: by way of a third type, numbers would be
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,6 +24,13 @@ from .survey import Survey
 from .widening import cast
 
 __all__ = ["conformed", "covering_schema", "flat_schema", "of_names", "unpacked", "without_nan"]
+
+_FLOATS: Final[Mapping[pa.DataType, np.dtype[Any]]] = {
+    pa.float16(): np.dtype("f2"),
+    pa.float32(): np.dtype("f4"),
+    pa.float64(): np.dtype("f8"),
+}
+_FEW: Final = 32  # values that Python looks at sooner than numpy does
 
 _known: WeakKeyDictionary[Catalogue, tuple[int, Survey, pa.Schema]] = WeakKeyDictionary()
 _lock = threading.Lock()
@@ -89,18 +98,18 @@ def conformed(table: pa.Table, schema: pa.Schema, *, dictionaries: bool = False)
 
 def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column with nulls for NaNs; one that has none as it is, after a look at its sum."""
-    if not pa.types.is_floating(column.type):
-        return column
-    if not any(_may_have_nan(chunk) for chunk in column.chunks):
+    kind = _FLOATS.get(column.type)
+    if kind is None or not any(_may_have_nan(chunk, kind) for chunk in column.chunks):
         return column
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
-def _may_have_nan(chunk: pa.Array) -> bool:
+def _may_have_nan(chunk: pa.Array, kind: np.dtype[Any]) -> bool:
     if not len(chunk):
         return False
-    kind = np.dtype(f"f{chunk.type.bit_width // 8}")
     values = np.frombuffer(chunk.buffers()[1], kind, len(chunk), chunk.offset * kind.itemsize)
+    if len(values) <= _FEW:
+        return any(map(math.isnan, values.tolist()))
     with np.errstate(all="ignore"):
         return bool(np.isnan(np.add.reduce(values)))
 

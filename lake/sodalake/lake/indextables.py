@@ -22,6 +22,7 @@ from .survey import Survey
 __all__ = [
     "CLASS",
     "COVERING",
+    "IMAGE_TABLES",
     "OBJECTS",
     "SKY",
     "TIME",
@@ -35,6 +36,9 @@ SKY, TIME, CLASS, OBJECTS = "sky", "time", "class", "objects"
 
 COVERING = (SKY, TIME, CLASS)
 """Those whose rows are alerts with covering columns."""
+
+IMAGE_TABLES = {"image": ("d", "p"), "outline": ("c",)}
+"""Tables of a survey of images, besides `files`, and their column groups: see `sodalake.lake.images`."""
 
 _Floats = npt.NDArray[np.float64]
 

@@ -6,7 +6,7 @@
     rows = "lmdb:rows"                     # or "hbase://host:port/PREFIX"
     archive = ["hdfs://nn:8020/fink/archive"]   # roots that requests may name files of
     results = "results"                    # where jobs put what they made
-    surveys = ["ztf", "lsst"]              # shipped names, or files surveys/NAME.toml in the lake
+    surveys = ["ztf", "lsst", "decam"]     # shipped names, or files surveys/NAME.toml in the lake; of alerts and images
 
 Relative places are below the lake, so that a small lake can be moved as a folder.
 """
@@ -14,7 +14,7 @@ Relative places are below the lake, so that a small lake can be moved as a folde
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Literal
@@ -26,10 +26,11 @@ from .catalogue import Catalogue
 from .coveringrows import GROUP
 from .errors import ConfigurationError, FileGone, NotInLake
 from .files import as_url, join, path_of, read_bytes
-from .indextables import index_tables
+from .images.imagesurvey import ImageSurvey, parse_any_survey
+from .indextables import IMAGE_TABLES, index_tables
 from .rows import open_rows
 from .rows.protocol import RowStore
-from .survey import Survey, load_survey, parse_survey, shipped_surveys
+from .survey import Survey, read_survey_text, shipped_surveys
 from .writing import write_whole
 
 __all__ = ["Lake", "LakeFile"]
@@ -78,13 +79,20 @@ class Lake:
     url
         The lake's folder.
     surveys
-        Name → survey.
+        Name → survey of alerts.
+    image_surveys
+        Name → survey of images.
     """
 
-    def __init__(self, url: str, content: LakeFile, surveys: Mapping[str, Survey]) -> None:
+    def __init__(
+        self, url: str, content: LakeFile, surveys: Mapping[str, Survey | ImageSurvey] | None = None
+    ) -> None:
         self.url = url
         self.content = content
-        self.surveys = dict(surveys)
+        self.surveys: dict[str, Survey] = {}
+        self.image_surveys: dict[str, ImageSurvey] = {}
+        for name, survey in (surveys or {}).items():
+            self._know(name, survey)
         self._catalogues: dict[str, Catalogue] = {}
 
     @classmethod
@@ -140,7 +148,7 @@ class Lake:
                     f"The lake {url} is not on local disk, so it needs HBase for its rows.",
                     "Give --rows hbase://HOST:PORT/PREFIX when you make it.",
                 ) from None
-            lake = cls(url, LakeFile(rows=rows or "lmdb:rows"), {})
+            lake = cls(url, LakeFile(rows=rows or "lmdb:rows"))
             lake._save()
         else:
             if rows is not None and rows != lake.content.rows:
@@ -157,22 +165,72 @@ class Lake:
     def _save(self) -> None:
         write_whole(join(self.url, _NAME), self.content.to_toml().encode())
 
-    def add_survey(self, name_or_file: str) -> Survey:
-        """Add a survey, shipped or a file (which is copied into the lake), make its tables, and return it."""
-        survey = self.surveys.get(name_or_file)
-        if survey is None and name_or_file in shipped_surveys():
-            survey = load_survey(name_or_file)
-        elif survey is None:
-            if not name_or_file.endswith(".toml"):
-                load_survey(name_or_file)  # raises, with the names that are meant
-            text = read_bytes(as_url(name_or_file)).decode()
-            survey = parse_survey(text, name_or_file)
+    def _know(self, name: str, survey: Survey | ImageSurvey) -> None:
+        if isinstance(survey, ImageSurvey):
+            self.image_surveys[name] = survey
+        else:
+            self.surveys[name] = survey
+
+    def add_survey(self, name_or_file: str) -> Survey | ImageSurvey:
+        """Add a survey, shipped or a file (which is copied into the lake), make its tables, and return it.
+
+        Raises
+        ------
+        ConfigurationError
+            As `sodalake.lake.images.imagesurvey.parse_any_survey`; or the lake has a survey of the other kind by this
+            name.
+        """
+        survey, text = self._described(name_or_file)
+        others = self.surveys if isinstance(survey, ImageSurvey) else self.image_surveys
+        if survey.name in others:
+            raise ConfigurationError(
+                f"The lake has a survey {survey.name} already, and it is one of "
+                f"{'alerts' if isinstance(survey, ImageSurvey) else 'images'}.",
+                "Give the new one another `name`.",
+            )
+        if isinstance(survey, ImageSurvey):
+            self._check_collections(survey)
+        if text is not None:
             write_whole(join(self.url, "surveys", f"{survey.name}.toml"), text.encode())
-        self.surveys[survey.name] = survey
+        self._know(survey.name, survey)
         if survey.name not in self.content.surveys:
             self.content = self.content.model_copy(update={"surveys": (*self.content.surveys, survey.name)})
             self._save()
-        tables = {"alert": ["p"], "object": ["d", "s"], **{table: [GROUP] for table in index_tables(survey)}}
+        self._make_tables(survey)
+        return survey
+
+    def describe_survey(self, name_or_file: str) -> Survey | ImageSurvey:
+        """Return what `add_survey` would add, and add nothing; raises as it does."""
+        return self._described(name_or_file)[0]
+
+    def _described(self, name_or_file: str) -> tuple[Survey | ImageSurvey, str | None]:
+        """Return a survey of the lake, a shipped one, or a file's; of a file the text too."""
+        known = self.surveys.get(name_or_file) or self.image_surveys.get(name_or_file)
+        if known is not None:
+            return known, None
+        if name_or_file in shipped_surveys():
+            return parse_any_survey(read_survey_text(name_or_file), name_or_file), None
+        if not name_or_file.endswith(".toml"):
+            read_survey_text(name_or_file)  # raises, with the names that are meant
+        text = read_bytes(as_url(name_or_file)).decode()
+        return parse_any_survey(text, name_or_file), text
+
+    def _check_collections(self, survey: ImageSurvey) -> None:
+        """Refuse a collection that another survey has: collections are asked for by name alone."""
+        for name, other in self.image_surveys.items():
+            both = sorted(set(survey.collections) & set(other.collections)) if name != survey.name else []
+            if both:
+                raise ConfigurationError(
+                    f"The collection {both[0]} is one of {name}'s already.",
+                    f"Give it another name in the file of {survey.name}.",
+                )
+
+    def _make_tables(self, survey: Survey | ImageSurvey) -> None:
+        if isinstance(survey, ImageSurvey):
+            tables = {name: list(groups) for name, groups in IMAGE_TABLES.items()}
+        else:
+            covering = {table: [GROUP] for table in index_tables(survey)}
+            tables = {"alert": ["p"], "object": ["d", "s"], **covering}
         # HBase takes a second for each, mostly waiting.
         with ThreadPoolExecutor(min(self.rows.parallel, len(tables))) as pool:
             made = [
@@ -182,7 +240,6 @@ class Lake:
             for one in made:
                 one.result()
         self.catalogue(survey.name).create()
-        return survey
 
     def add_root(self, root: str) -> None:
         """Let requests name files below `root`."""
@@ -207,14 +264,29 @@ class Lake:
         return open_rows(place)
 
     def survey(self, name: str) -> Survey:
-        """Return a survey; `NotInLake` names those there are."""
+        """Return a survey of alerts; `NotInLake` names those there are."""
         try:
             return self.surveys[name]
         except KeyError:
-            known = ", ".join(sorted(self.surveys)) or "none yet"
-            raise NotInLake(
-                f"There is no survey {name[:80]!r} here.", f"Surveys of this lake: {known}."
-            ) from None
+            raise self._no_survey(name, self.surveys, self.image_surveys, "images") from None
+
+    def image_survey(self, name: str) -> ImageSurvey:
+        """Return a survey of images; `NotInLake` names those there are."""
+        try:
+            return self.image_surveys[name]
+        except KeyError:
+            raise self._no_survey(name, self.image_surveys, self.surveys, "alerts") from None
+
+    @staticmethod
+    def _no_survey(name: str, there: Iterable[str], others: Iterable[str], kind: str) -> NotInLake:
+        if name in others:
+            wanted = "alerts" if kind == "images" else "images"
+            return NotInLake(
+                f"{name} is a survey of {kind}, not of {wanted}.",
+                f"Surveys of {wanted}: {', '.join(sorted(there)) or 'none yet'}.",
+            )
+        known = ", ".join(sorted(there)) or "none yet"
+        return NotInLake(f"There is no survey {name[:80]!r} here.", f"Surveys of this lake: {known}.")
 
     def catalogue(self, survey: str) -> Catalogue:
         """Return the `files` table of a survey."""
@@ -228,11 +300,11 @@ class Lake:
             self.rows.close()
 
 
-def _survey(url: str, name: str) -> Survey:
+def _survey(url: str, name: str) -> Survey | ImageSurvey:
     """Return the lake's own description of a survey, or the shipped one."""
     own = join(url, "surveys", f"{name}.toml")
     try:
         text = read_bytes(own).decode()
     except FileGone:
-        return load_survey(name)
-    return parse_survey(text, own)
+        return parse_any_survey(read_survey_text(name), name)
+    return parse_any_survey(text, own)

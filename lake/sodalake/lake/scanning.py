@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from .rows import Cells, RowStore, check_time
+from .rows.ranges import Range, after
 
 __all__ = ["FIRST", "MOST", "Scanner"]
 
@@ -20,7 +21,7 @@ FIRST = 256
 MOST = 8192
 """Rows read at a time later on."""
 
-_RUN = 16  # ranges a thread takes at a time
+_RUN = 32  # ranges that a call takes at least, where there are so many
 _GETS = 500  # keys of a call, of several side by side
 
 _Row = tuple[bytes, Cells]
@@ -42,8 +43,10 @@ class Scanner:
         self._lock = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
 
-    def ranges(self, table: str, ranges: Sequence[_Range], groups: Sequence[str]) -> Iterator[list[_Row]]:
-        """Yield the rows of some ranges in batches of `FIRST` to `MOST` rows; one range's are in order.
+    def ranges(
+        self, table: str, ranges: Sequence[_Range], groups: Sequence[str], first: int = FIRST
+    ) -> Iterator[list[_Row]]:
+        """Yield the rows of some ranges, which are apart, in batches of `first` to `MOST` rows; a range's are in order.
 
         Raises
         ------
@@ -53,17 +56,19 @@ class Scanner:
             The store does not answer.
         """
         if self._rows.parallel > 1 and len(ranges) > 1:
-            yield from self._side_by_side(table, ranges, groups)
+            yield from self._side_by_side(table, sorted(ranges), groups, first)
             return
-        rows = self._one_by_one(table, ranges, groups)
-        size = FIRST
+        rows = self._one_by_one(table, ranges, groups, first)
+        size = first
         while batch := list(itertools.islice(rows, size)):
             check_time()
             yield batch
             size = min(MOST, 4 * size)
 
-    def _one_by_one(self, table: str, ranges: Sequence[_Range], groups: Sequence[str]) -> Iterator[_Row]:
-        left = FIRST
+    def _one_by_one(
+        self, table: str, ranges: Sequence[_Range], groups: Sequence[str], first: int
+    ) -> Iterator[_Row]:
+        left = first
         for start, stop in ranges:
             if left > 0:
                 last = None
@@ -76,19 +81,18 @@ class Scanner:
             yield from self._rows.scan(table, start, stop, groups)
 
     def _side_by_side(
-        self, table: str, ranges: Sequence[_Range], groups: Sequence[str]
+        self, table: str, ranges: Sequence[_Range], groups: Sequence[str], size: int
     ) -> Iterator[list[_Row]]:
         width = self._rows.parallel
-        run = max(1, min(_RUN, -(-len(ranges) // width)))
-        todo = deque(list(ranges[at : at + run]) for at in range(0, len(ranges), run))
-        running: deque[Future[tuple[list[_Row], list[_Range]]]] = deque()
-        size = FIRST
+        run = max(min(_RUN, -(-len(ranges) // 2)), -(-len(ranges) // width))
+        todo: deque[Sequence[Range]] = deque(ranges[at : at + run] for at in range(0, len(ranges), run))
+        running: deque[Future[tuple[list[_Row], list[Range]]]] = deque()
         try:
             while todo or running:
                 while todo and len(running) < width:
                     running.append(self._begin(self._some, table, todo.popleft(), groups, size))
                 batch, rest = running.popleft().result()
-                size = min(MOST, 2 * size)
+                size = min(MOST, 4 * size)
                 if rest:
                     todo.appendleft(rest)
                 if batch:
@@ -99,15 +103,11 @@ class Scanner:
                 future.cancel()
 
     def _some(
-        self, table: str, ranges: list[_Range], groups: Sequence[str], size: int
-    ) -> tuple[list[_Row], list[_Range]]:
+        self, table: str, ranges: Sequence[Range], groups: Sequence[str], size: int
+    ) -> tuple[list[_Row], list[Range]]:
         """Return the first rows of some ranges, and the ranges that are left."""
-        batch: list[_Row] = []
-        for at, (start, stop) in enumerate(ranges):
-            batch += self._rows.scan(table, start, stop, groups, limit=size - len(batch))
-            if len(batch) >= size:
-                return batch, [(batch[-1][0] + b"\0", stop), *ranges[at + 1 :]]
-        return batch, []
+        batch = list(self._rows.scan_many(table, ranges, groups, limit=size))
+        return batch, after(ranges, batch[-1][0]) if len(batch) >= size else []
 
     def keys(self, table: str, keys: Sequence[bytes], groups: Sequence[str]) -> list[Cells | None]:
         """Return the rows of some keys, in their order; raises as `ranges`."""

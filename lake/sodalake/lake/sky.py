@@ -31,6 +31,7 @@ __all__ = [
     "polygon_ranges",
     "separations",
     "sky_cells",
+    "unit_vectors",
     "warm_up",
 ]
 
@@ -54,6 +55,7 @@ _REACH: Final = 1.06
 _WIDE: Final = 4
 _FINENESS: Final = 16  # cells along twice a radius: what is read beyond a cone is a third of it, half at most
 _FINEST: Final = 17  # 1.6″: `GAP` joins what would be finer
+_FEW: Final = 200  # cells: to look at so many takes as long as to look at one
 _MARGIN: Final = 1e-9  # degrees: what rounding may move a place that is on a cell's edge
 # The plane of an edge is known to 1e-16 rad over its length: of edges down to `_POINT`, to 6e-6 degrees or better.
 _POINT: Final = 1e-9  # rad: shorter edges are points
@@ -201,8 +203,11 @@ def _covered(
         if order == final:
             shift = 2 * (ORDER - order)
             return cells << shift, (cells + 1) << shift, owner
-        cells, owner = (4 * cells[:, None] + np.arange(4)).ravel(), np.repeat(owner, 4)
-        order += 1
+        # Of few cells a step costs the same however many they are, so two are made at once.
+        steps = min(2 if len(cells) < _FEW else 1, final - order)
+        parts = 1 << (2 * steps)
+        cells, owner = (parts * cells[:, None] + np.arange(parts)).ravel(), np.repeat(owner, parts)
+        order += steps
 
 
 def _around(ra: _Floats, dec: _Floats, which: _Integers, wanted: int) -> tuple[_Integers, _Integers, int]:
@@ -246,7 +251,7 @@ def polygon_ranges(lon: _Floats, lat: _Floats, gap: int = GAP) -> Ranges:
             raise UsageError(f"Vertex {at + 1} of the polygon, ({one}, {other}), is no place in the sky.")
     if not len(lon):
         raise UsageError("A polygon has no vertices.", "Give three or more.")
-    corners = _unit(lon, lat)
+    corners = unit_vectors(lon, lat)
     middle = corners.sum(axis=0)
     length = float(np.linalg.norm(middle))
     everything = Ranges(np.zeros(1, np.int64), np.full(1, CELLS), np.zeros(1, np.int64))
@@ -274,7 +279,7 @@ def _covered_polygon(corners: _Floats, middle: _Floats, wanted: int) -> tuple[_I
     cells, _, order = _around(ra, dec, np.zeros(1, np.int64), wanted)
     done: list[tuple[_Integers, _Integers]] = []
     while True:
-        places = _unit(*centres(cells, order))
+        places = unit_vectors(*centres(cells, order))
         crossed = _from_edges(places, corners) <= _REACH * _SIDE / (1 << order) + _EDGE
         shift = 2 * (ORDER - order)
         taken = ~crossed & _inside(places, corners, middle)
@@ -287,10 +292,11 @@ def _covered_polygon(corners: _Floats, middle: _Floats, wanted: int) -> tuple[_I
         order += 1
 
 
-def _unit(lon: _Floats, lat: _Floats) -> _Floats:
+def unit_vectors(lon: _Floats, lat: _Floats) -> _Floats:
     """Return unit vectors (N x 3) of places in degrees."""
     turn, height = np.radians(lon), np.radians(lat)
-    return np.stack([np.cos(height) * np.cos(turn), np.cos(height) * np.sin(turn), np.sin(height)], axis=-1)
+    flat = np.cos(height)
+    return np.stack([flat * np.cos(turn), flat * np.sin(turn), np.sin(height)], axis=-1)
 
 
 def _from_edges(places: _Floats, corners: _Floats) -> _Floats:

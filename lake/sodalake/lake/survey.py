@@ -23,7 +23,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import fsspec
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -62,9 +62,13 @@ __all__ = [
     "Time",
     "load_survey",
     "parse_survey",
+    "parsed_toml",
     "read_survey_text",
     "shipped_surveys",
+    "validated",
 ]
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Survey(Model):
@@ -294,16 +298,44 @@ def parse_survey(text: str, source: str = "survey file") -> Survey:
     Raises
     ------
     ConfigurationError
-        Not TOML (with line and column), or a key is missing, unknown or wrong (each is named).
+        Not TOML (with line and column), it describes images, or a key is missing, unknown or wrong (each is named).
     """
+    raw = parsed_toml(text, source)
+    if "images" in raw:
+        raise ConfigurationError(
+            f"{source} describes a survey of images, not of alerts.",
+            "Bring its files with `sodalake ingest SURVEY --images PATH…`.",
+        )
+    return validated(Survey, raw, source, _NESTED)
+
+
+def parsed_toml(text: str, source: str) -> dict[str, Any]:
+    """Return what a survey file's TOML says; raises as `parse_survey`."""
     try:
-        raw = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise ConfigurationError(f"{source} is not TOML: {problem}.") from problem
+
+
+def validated(
+    model: type[_Model], raw: Mapping[str, Any], source: str, nested: Mapping[str, type[BaseModel]]
+) -> _Model:
+    """Return a survey of what its file says.
+
+    Parameters
+    ----------
+    nested
+        The class of each table of the file, by its key: which keys there could be.
+
+    Raises
+    ------
+    ConfigurationError
+        As `parse_survey`.
+    """
     try:
-        return Survey.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as problem:
-        wrong = [_explained(error, raw) for error in problem.errors()]
+        wrong = [_explained(error, raw, model, nested) for error in problem.errors()]
         raise ConfigurationError(
             f"{source}: " + "; ".join(wrong) + ".", "docs/surveys.md shows a complete survey file."
         ) from problem
@@ -326,7 +358,9 @@ _NESTED: dict[str, type[BaseModel]] = {
 }  # fmt: skip
 
 
-def _explained(error: Any, raw: Mapping[str, Any]) -> str:
+def _explained(
+    error: Any, raw: Mapping[str, Any], top: type[BaseModel], nested: Mapping[str, type[BaseModel]]
+) -> str:
     """One validation error, with the key as it is written in the file."""
     where = list(error["loc"])
     if len(where) > 1 and where[0] == "columns" and isinstance(where[1], int):
@@ -336,7 +370,8 @@ def _explained(error: Any, raw: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return f"key {key} is missing"
     if error["type"] == "extra_forbidden":
-        model = Survey if len(where) == 1 else _NESTED.get(str(where[0]), Survey)
+        tables = [nested[str(part)] for part in where[:-1] if str(part) in nested]
+        model = tables[-1] if tables else top
         near = difflib.get_close_matches(str(where[-1]), [*model.model_fields, "class"], n=1)
         return f"key {key} is unknown" + (f" (did you mean {near[0]}?)" if near else "")
     message = error["msg"].removeprefix("Value error, ")

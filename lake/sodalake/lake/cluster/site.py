@@ -80,6 +80,9 @@ def properties(folder: Path, ports: Ports, daemon: Daemon) -> dict[str, str]:
         "dfs.namenode.avoid.write.stale.datanode": "true",
         # With three DataNodes a writer that loses one goes on with what it has.
         "dfs.client.block.write.replace-datanode-on-failure.policy": "NEVER",
+        # A file that the NameNode has not heard of yet is asked for again soon, and as long in all: not after 400 ms.
+        "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "20",
+        "dfs.client.block.write.locateFollowingBlock.retries": "9",
         # --- HBase
         "hbase.cluster.distributed": "true",
         "hbase.rootdir": f"hdfs://{namenode}/hbase",
@@ -106,7 +109,11 @@ def properties(folder: Path, ports: Ports, daemon: Daemon) -> dict[str, str]:
         "hbase.regionserver.thrift.ipaddress": here,
         "hbase.regionserver.thrift.port": str(ports["thrift2"]["thrift"]),
         "hbase.thrift.info.port": "-1",
-        "hbase.client.retries.number": "8",  # about 18 s; the default is minutes
+        # Steps of a table's life wait 150 ms for company, and whoever asked looks every 100, 200, 300 ms.
+        "hbase.procedure.remote.dispatcher.delay.msec": "5",
+        "hbase.assignment.dispatch.wait.msec": "5",
+        "hbase.client.pause": "20",
+        "hbase.client.retries.number": "13",  # about 18 s; the default is minutes
     }
     if daemon.name.startswith("datanode"):
         mine = ports[daemon.name]

@@ -1,13 +1,15 @@
-"""A lake to try everything on: the synthetic archive, the real alerts that ship with it, and their index."""
+"""A lake to try everything on: synthetic alerts and tiles, the real alerts that ship with them, and their index."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Final
 
 from sodalake.lake.demo.archive import LAST_NIGHT, put, write_demo_archive
+from sodalake.lake.demo.tiles import skytiles_survey, write_demo_tiles
 from sodalake.lake.files import as_url, join
+from sodalake.lake.images.ingesting import ingest_images
 from sodalake.lake.ingest import IngestReport, Progress, ingest
 
 __all__ = ["DEMO_SURVEYS", "make_demo_lake", "real_alerts"]
@@ -30,11 +32,12 @@ def make_demo_lake(
     objects: int = 300,
     nights: int = 30,
     real: bool = True,
+    images: bool = True,
     rows: str | None = None,
     workers: int | None = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[IngestReport]:
-    """Make a demo lake: archives below ``folder/demo``, and an index of both surveys.
+    """Make a demo lake: archives below ``folder/demo``, and an index of its surveys.
 
     Run again with the same arguments it writes the same files and adds nothing.
 
@@ -46,6 +49,8 @@ def make_demo_lake(
         See `write_demo_archive`.
     real
         Whether the real alerts go in, too.
+    images
+        Whether there are tiles, too (`write_demo_tiles`; the survey ``skytiles``).
     rows
         The row store, as `ingest` takes it.
     workers
@@ -65,7 +70,7 @@ def make_demo_lake(
 
     write_demo_archive(
         join(root, "synthetic"),
-        seed=seed, objects=objects, nights=nights, last_night=LAST_NIGHT, progress=told("drawing the sky"),
+        seed=seed, objects=objects, nights=nights, last_night=LAST_NIGHT, progress=told("drawing alerts"),
     )  # fmt: skip
     reports = []
     for survey in DEMO_SURVEYS:
@@ -74,19 +79,18 @@ def make_demo_lake(
             paths.append(join(root, "real", survey))
             for name, content in real_alerts(survey):
                 put(join(paths[-1], name), content)
-        reports.append(_ingested(folder, survey, paths, rows, workers, told(f"indexing {survey}")))
+        telling = _bytes_of(told(f"indexing {survey}"))
+        reports.append(ingest(folder, survey, paths, rows=rows, workers=workers, progress=telling))
+    if images:
+        tiles, described = join(root, "skytiles"), join(root, "skytiles.toml")
+        write_demo_tiles(tiles, seed=seed, progress=told("drawing tiles"))
+        put(described, skytiles_survey().encode())
+        telling = _bytes_of(told("indexing tiles"))
+        reports.append(
+            ingest_images(folder, described, [tiles], rows=rows, workers=workers, progress=telling)
+        )
     return reports
 
 
-def _ingested(
-    folder: str,
-    survey: str,
-    paths: Sequence[str],
-    rows: str | None,
-    workers: int | None,
-    told: Callable[[int, int], None],
-) -> IngestReport:
-    def progress(now: Progress) -> None:
-        told(now.bytes, now.total_bytes)
-
-    return ingest(folder, survey, paths, rows=rows, workers=workers, progress=progress)
+def _bytes_of(told: Callable[[int, int], None]) -> Callable[[Progress], None]:
+    return lambda now: told(now.bytes, now.total_bytes)

@@ -184,6 +184,19 @@ class EmbeddedRows:
             if left is not None:
                 left -= len(batch)
 
+    def scan_many(
+        self,
+        table: str,
+        ranges: Sequence[tuple[bytes, bytes | None]],
+        groups: Sequence[str],
+        *,
+        limit: int | None = None,
+    ) -> Iterator[tuple[bytes, Cells]]:
+        """Yield several ranges of rows; see `RowStore.scan_many`."""
+        check_groups(groups)
+        every = itertools.chain.from_iterable(self.scan(table, *one, groups) for one in ranges)
+        yield from itertools.islice(every, limit)
+
     # ------------------------------------------------------------------ writing
 
     def put_many(self, table: str, rows: Iterable[tuple[bytes, Mapping[str, bytes]]]) -> None:

@@ -84,6 +84,19 @@ class RowStore(Protocol):
         snapshot: rows are read in batches, each as it is at that moment.
         """
 
+    def scan_many(
+        self,
+        table: str,
+        ranges: Sequence[tuple[bytes, bytes | None]],
+        groups: Sequence[str],
+        *,
+        limit: int | None = None,
+    ) -> Iterator[tuple[bytes, Cells]]:
+        """Yield the rows of several ranges, which are sorted and apart, in key order; each as `scan` does.
+
+        Cheap where the ranges are many and short: HBase is asked once for hundreds of them.
+        """
+
     def put_many(self, table: str, rows: Iterable[tuple[bytes, Mapping[str, bytes]]]) -> None:
         """Write cells; cells of a row that are not named stay. Durable when it returns.
 

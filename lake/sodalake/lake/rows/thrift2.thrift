@@ -1,5 +1,5 @@
 // The part of HBase's Thrift2 interface that a row store needs. Names and field numbers are the wire's; what is
-// left out here (timestamps, tags, filters, visibility) is optional there.
+// left out here (timestamps, tags, filters as text, visibility) is optional there.
 
 struct TColumn {
   1: required binary family
@@ -45,6 +45,17 @@ struct TScan {
   11: optional bool reversed
   14: optional TReadType readType
   15: optional i32 limit
+  18: optional binary filterBytes  // protocol buffers
+}
+
+struct THRegionInfo {
+  1: required i64 regionId
+  2: required binary tableName
+  3: optional binary startKey
+}
+
+struct THRegionLocation {
+  2: required THRegionInfo regionInfo
 }
 
 struct TTableName {
@@ -104,6 +115,7 @@ service THBaseService {
   list<TDelete> deleteMultiple(1: required binary table, 2: required list<TDelete> tdeletes) throws (1: TIOError io)
   list<TResult> getScannerResults(1: required binary table, 2: required TScan tscan, 3: i32 numRows)
     throws (1: TIOError io)
+  list<THRegionLocation> getAllRegionLocations(1: required binary table) throws (1: TIOError io)
 
   bool tableExists(1: TTableName tableName) throws (1: TIOError io)
   TTableDescriptor getTableDescriptor(1: required TTableName table) throws (1: TIOError io)
