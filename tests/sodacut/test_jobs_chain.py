@@ -30,6 +30,7 @@ from sodalake.lake.lake import Lake
 from sodalake.lake.reader import Reader
 from sodalake.lake.results import ResultFolder
 from sodalake.sodacut import ArrowStamps, FitsStamp, JsonArrays, Picture, parse_circle, read_image
+from sodalake.sodacut.filters import StampFilters
 from sodalake.sodacut.jobs import (
     ERROR,
     NO_OVERLAP,
@@ -314,6 +315,21 @@ def test_combinations_have_a_result_each(reader: Reader, archive: Archive, resul
     with zipfile.ZipFile(io.BytesIO(whole(zip_pieces(reports), results))) as bundle:
         assert bundle.testzip() is None
         assert len(bundle.namelist()) == 4
+
+
+def test_filters_leave_nothing_of_an_alert_of_another_time(reader: Reader, results: ResultFolder) -> None:
+    day = 2459540.5 - 2_400_000.5
+    asked = [
+        StampFilters("", "", time=(day - 0.1, day + 0.1)),
+        StampFilters("", "", time=(day + 10, day + 20)),
+        StampFilters("", "", pol=("Q",)),
+    ]
+    orders = [Order(("science",), FitsStamp("science"), filters) for filters in asked]
+    work = StampWork.of_combinations(
+        [Combination("ztf", "100", order, str(number)) for number, order in enumerate(orders)]
+    )
+    found = lines(done(reader, work, results), 3)
+    assert [line["status"] for line in found] == [OK, NO_OVERLAP, NO_OVERLAP]
 
 
 def test_stored_gzip_stays_gzip_under_its_name(reader: Reader, results: ResultFolder) -> None:

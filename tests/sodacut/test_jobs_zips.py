@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sodalake.sodacut.jobs import Range, UnitReport, zip_pieces
+from sodalake.sodacut.jobs.parts import file_name
 from sodalake.sodacut.jobs.reports import ENTRIES
-from sodalake.sodacut.jobs.running import file_name
 from sodalake.sodacut.jobs.zips import directory, local_header
 
 

@@ -202,6 +202,13 @@ def test_a_bent_polygon_does_not_hold_its_notch() -> None:
     assert not region.holds(directions(5.0, 5.0)).any()
 
 
+def test_a_bow_tie_holds_both_its_halves() -> None:
+    bow = parse_pos("POLYGON 9 19 11 21 11 19 9 21")
+    assert bow.holds(directions(np.array([9.2, 10.8, 10.0, 10.0]), np.array([20.0, 20.0, 20.5, 19.5]))).tolist() == [
+        True, True, False, False
+    ]  # fmt: skip
+
+
 def test_a_polygon_around_the_pole() -> None:
     region = parse_polygon("0 89 90 89 180 89 270 89")
     assert region.holds(directions(45.0, 89.9)).all()

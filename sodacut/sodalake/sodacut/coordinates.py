@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from sodalake.lake.errors import Damaged
 from sodalake.sodacut.cards import Header
 from sodalake.sodacut.errors import NoCoordinates, NoOverlap
+from sodalake.sodacut.mocs import Cells
 from sodalake.sodacut.shapes import Directions, Range, Region, directions
 
-__all__ = ["Box", "SkyFrame", "pixel_box", "sky_frame"]
+__all__ = ["Box", "SkyFrame", "lon_lat", "pixel_box", "sky_frame"]
 
 _MATRIX = re.compile(r"(?:PC|CD)[12]_[12]\Z|CDELT[12]\Z")
 _PLAIN = re.compile(
@@ -66,8 +67,16 @@ class SkyFrame:
 
     __slots__ = ("_wcs",)
 
+    is_icrs = True
+    """Whether the world's two numbers are right ascension and declination, ICRS."""
+
     def __init__(self, wcs: Any) -> None:
         self._wcs = wcs
+
+    @property
+    def wcs(self) -> Any:
+        """The `astropy.wcs.WCS` behind it."""
+        return self._wcs
 
     def to_sky(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Directions:
         """Directions (n, 3) of pixel coordinates; NaN where the projection has none."""
@@ -76,11 +85,13 @@ class SkyFrame:
 
     def to_pixels(self, points: Directions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pixel coordinates (x, y) of directions; NaN where they do not project."""
-        lon, lat = _lon_lat(points.T)
+        return self._pixels(*lon_lat(points.T))
+
+    def _pixels(self, first: Any, second: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if self._wcs.has_distortion:
-            x, y = self._wcs.all_world2pix(lon, lat, 0, quiet=True)
+            x, y = self._wcs.all_world2pix(first, second, 0, quiet=True)
         else:
-            x, y = self._wcs.wcs_world2pix(lon, lat, 0)
+            x, y = self._wcs.wcs_world2pix(first, second, 0)
         return x, y
 
 
@@ -206,6 +217,11 @@ def pixel_box(region: Region, frame: SkyFrame, shape: tuple[int, int]) -> Box:
     NoOverlap
         The region itself (not only its box) touches no pixel.
     """
+    if isinstance(region, Cells):
+        extent = region.extent(frame, shape)
+        if extent is None:
+            raise _beside()
+        return Box(*extent)
     height, width = shape
     image_centre, image_radius = _image_cap(frame, shape)
     centre, radius = region.cap()
@@ -214,7 +230,7 @@ def pixel_box(region: Region, frame: SkyFrame, shape: tuple[int, int]) -> Box:
         raise _beside()
     if radius > _SMALL_CAP and isinstance(region, Range):
         # A band around the sky, perhaps thinner than a pixel: its part about the image is small, and has an outline.
-        piece = region.near(*_lon_lat(image_centre[0]), image_radius)
+        piece = region.near(*lon_lat(image_centre[0]), image_radius)
         if piece is None:
             raise _beside()
         region, radius = piece, piece.cap()[1]
@@ -242,8 +258,8 @@ def pixel_box(region: Region, frame: SkyFrame, shape: tuple[int, int]) -> Box:
     return box
 
 
-def _lon_lat(components: NDArray[np.float64]) -> tuple[Any, Any]:
-    """Degrees of unit vectors, whose components stand in the first axis."""
+def lon_lat(components: NDArray[np.float64]) -> tuple[Any, Any]:
+    """Longitude and latitude, degrees, of unit vectors, whose components stand in the first axis."""
     x, y, z = components
     return np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arctan2(z, np.hypot(x, y)))
 

@@ -1,6 +1,6 @@
 """Regions on the sky as DALI and SODA write them: text in, shapes out, nothing doubtful accepted.
 
-Three parameters of SODA 1.0 (section 3.3) name a region, in ICRS degrees:
+Three parameters of SODA 1.0 (section 3.3) name a region, in ICRS degrees (a fourth, MOC, is `mocs`):
 
 ========= ============================= =====================================
 CIRCLE    ``lon lat radius``            ``CIRCLE=53.2 -27.8 0.001``

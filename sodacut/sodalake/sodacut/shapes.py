@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sodalake.lake.sky import unit_vectors
+from sodalake.sodacut.mocs import Cells
+
 __all__ = ["Arc", "Circle", "Directions", "Polygon", "Range", "Region", "directions", "reduced"]
 
 Directions = NDArray[np.float64]
@@ -22,7 +25,7 @@ Directions = NDArray[np.float64]
 Arc = Callable[[NDArray[np.float64]], Directions]
 """A smooth piece of an outline: parameters from 0 to 1 become directions."""
 
-_FLAT = 1e-9  # area over squared extent: a sliver 1″ long is 1 nano-arcsecond thin
+_FLAT = 1e-9  # width over length: a sliver 1″ long is 1 nano-arcsecond thin
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,28 +184,28 @@ class Polygon:
     def is_flat(self) -> bool:
         """Whether it encloses nothing: fewer than three vertices that differ, or all on one great circle.
 
-        (Meant for polygons within one half of the sky.)
+        (Meant for polygons within one half of the sky. Not by its area: that of a bow tie is none, too.)
         """
         corners = self._corners()
         centre = _middle(corners)[0]
         if len(np.unique(corners, axis=0)) < 3:
             return True
         east, north = _axes_of(centre)
-        x, y = (corners @ east, corners @ north) / (corners @ centre)
-        area = abs(float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))) / 2
-        return area <= _FLAT * float(np.ptp(x) ** 2 + np.ptp(y) ** 2)
+        plane = np.stack([corners @ east, corners @ north], axis=1) / (corners @ centre)[:, None]
+        long, short = np.linalg.svd(plane - plane.mean(axis=0), compute_uv=False)
+        return bool(short <= _FLAT * long)
 
     def _corners(self) -> Directions:
         return directions(*np.array(self.vertices).T)
 
 
-Region = Circle | Range | Polygon
+Region = Circle | Range | Polygon | Cells
+"""What a cut follows; a coverage map (`Cells`) has no outline, and finds its pixels itself."""
 
 
 def directions(lon: float | NDArray[np.float64], lat: float | NDArray[np.float64]) -> Directions:
     """Unit vectors (n, 3) of longitudes and latitudes in degrees."""
-    lon, lat = np.broadcast_arrays(np.radians(np.atleast_1d(lon)), np.radians(np.atleast_1d(lat)))
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+    return unit_vectors(*np.broadcast_arrays(np.atleast_1d(lon), np.atleast_1d(lat)))
 
 
 def reduced(lon: float) -> float:

@@ -12,10 +12,11 @@
 
 ==================== =====================================================================
 `lists`, `votables`  an uploaded list (CSV, JSON, VOTable) as columns of text
-`reading`, `targets` what its columns mean
+`columns`, `reading` what its columns mean; `targets` are what they say
 `work`               combinations and rows in one form; the questions for the index
 `units`              the index's answers, and units of neighbours
-`running`            doing a unit; `reports` is what it tells; `onworker` what a worker calls
+`running`            doing a unit; `parts` is what it writes, `reports` what it tells
+`steps`              all of it for one kind of target; `onworker` what a worker calls, with its `readers`
 `zips`               parts and their directory as one zip
 `locator`            where each file of a job is
 `stamptables`        parts as one Arrow stream, or as Parquet
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 from sodalake.sodacut.errors import BadTargets, Cancelled
 from sodalake.sodacut.jobs.delivery import allowed_folder, deliver, deliver_extras
+from sodalake.sodacut.jobs.lines import ERROR, NO_OVERLAP, NOT_FOUND, OK
 from sodalake.sodacut.jobs.manifest import (
     MANIFEST_TYPES,
     manifest_csv,
@@ -42,16 +44,7 @@ from sodalake.sodacut.jobs.running import run_unit
 from sodalake.sodacut.jobs.stamptables import PARQUET, arrow_pieces, table_schema, write_parquet
 from sodalake.sodacut.jobs.targets import TargetList, overridden
 from sodalake.sodacut.jobs.units import Resolved, StampUnit, resolve, units
-from sodalake.sodacut.jobs.work import (
-    ERROR,
-    NO_OVERLAP,
-    NOT_FOUND,
-    OK,
-    Combination,
-    Order,
-    Question,
-    StampWork,
-)
+from sodalake.sodacut.jobs.work import Combination, Order, Question, StampWork
 from sodalake.sodacut.jobs.zips import Pieces, Range, zip_pieces
 
 __all__ = [

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sodalake.lake.alerts import AlertStamps
 from sodalake.lake.errors import Damaged, LakeError, NotInLake
 from sodalake.lake.reader import Found, Reader
 from sodalake.lake.survey import Survey
 from sodalake.sodacut.errors import Cancelled
+from sodalake.sodacut.jobs.ahead import read_ahead
 from sodalake.sodacut.jobs.units import Entries, StampUnit
+from sodalake.sodacut.jobs.work import Order
 
 __all__ = ["Batch", "Gathering"]
 
@@ -66,8 +67,13 @@ class Gathering:
         if self._cancelled():
             raise Cancelled
 
+    def check(self, order: Order, alert: AlertStamps) -> None:
+        """Return where an order's filters leave something of an alert; else NoOverlap."""
+        if order.filters is not None:
+            replace(order.filters, survey=alert.survey, alert_id=alert.alert_id).check(self._reader.lake)
+
     def batches(self) -> Iterator[Batch]:
-        """Yield all targets that have stamps to be read.
+        """Return all targets that have stamps to be read.
 
         Raises
         ------
@@ -76,19 +82,7 @@ class Gathering:
         Unavailable
             The archive does not answer.
         """
-        groups = self._groups()
-        if len(groups) == 1:
-            yield self._read(*groups[0])
-            return
-        with ThreadPoolExecutor(1, thread_name_prefix="reading-ahead") as pool:
-            ahead: Future[Batch] | None = None
-            for group in groups:
-                self.look()
-                ready, ahead = ahead, pool.submit(self._read, *group)
-                if ready is not None:
-                    yield ready.result()
-            if ahead is not None:
-                yield ahead.result()
+        return read_ahead(self._groups(), lambda group: self._read(*group), self.look)
 
     def _groups(self) -> list[tuple[str, tuple[str, ...], list[int]]]:
         """Return what can be read together: survey, kinds, positions in the unit."""

@@ -13,7 +13,7 @@ votable    VOTable 1.4 TABLEDATA; FIELD ID is its name; QUERY_STATUS OK before t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,10 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sodalake.sodacut.jobs.reports import ENTRIES, UnitReport
+from sodalake.sodacut.jobs.reports import ENTRIES, IMAGE_ENTRIES, UnitReport
 
 __all__ = [
-    "COLUMNS", "MANIFEST_TYPES", "manifest_csv", "manifest_json", "manifest_table", "manifest_votable", "manifests",
+    "COLUMNS", "IMAGE_COLUMNS", "MANIFEST_TYPES", "manifest_csv", "manifest_json", "manifest_table",
+    "manifest_votable", "manifests",
 ]  # fmt: skip
 
 
@@ -47,25 +48,51 @@ class Column:
     unit: str = ""
 
 
-COLUMNS: Final = (
-    Column("row", "long", "meta.record", "Number of the target in the list, from 1."),
-    Column("id", "char", "meta.id;meta.main", "The user's own id; the row's number where there was none."),
-    Column("ra", "double", "pos.eq.ra", "Right ascension that was asked for (ICRS).", "deg"),
-    Column("dec", "double", "pos.eq.dec", "Declination that was asked for (ICRS).", "deg"),
-    Column("survey", "char", "meta.dataset", "Survey of the alert."),
-    Column("alert", "char", "meta.id;obs", "Id of the alert."),
-    Column("object", "char", "meta.id;src", "Id of the alert's object."),
-    Column("file", "char", "meta.id;meta.file", "Name of the result in its container."),
-    Column("url", "char", "meta.ref.url", "Where the result is."),
-    Column(
-        "bytes", "long", "phys.size;meta.file", "Length of the result (of its pixels, in a table).", "byte"
-    ),
-    Column("sha256", "char", "meta.checksum", "SHA-256 of the result, hexadecimal."),
-    Column("status", "char", "meta.code.status", "OK, NO_OVERLAP, NOT_FOUND or ERROR."),
-    Column("message", "char", "meta.note", "What went wrong, and what to do about it."),
-    Column("seconds", "double", "time.duration", "Time the result took to make.", "s"),
-    Column("archive_file", "char", "meta.ref.uri", "File of the archive that the stamps were read from."),
+def _columns(own: Sequence[Column]) -> tuple[Column, ...]:
+    return (
+        Column("row", "long", "meta.record", "Number of the target in the list, from 1."),
+        Column(
+            "id", "char", "meta.id;meta.main", "The user's own id; the row's number where there was none."
+        ),
+        Column("ra", "double", "pos.eq.ra", "Right ascension that was asked for (ICRS).", "deg"),
+        Column("dec", "double", "pos.eq.dec", "Declination that was asked for (ICRS).", "deg"),
+        Column("survey", "char", "meta.dataset", "Survey of the target."),
+        *own,
+        Column("file", "char", "meta.id;meta.file", "Name of the result in its container."),
+        Column("url", "char", "meta.ref.url", "Where the result is."),
+        Column(
+            "bytes",
+            "long",
+            "phys.size;meta.file",
+            "Length of the result (of its pixels, in a table).",
+            "byte",
+        ),
+        Column("sha256", "char", "meta.checksum", "SHA-256 of the result, hexadecimal."),
+        Column("status", "char", "meta.code.status", "OK, NO_OVERLAP, NOT_FOUND or ERROR."),
+        Column("message", "char", "meta.note", "What went wrong, and what to do about it."),
+        Column("seconds", "double", "time.duration", "Time the result took to make.", "s"),
+        Column("archive_file", "char", "meta.ref.uri", "Where in the archive its pixels were read from."),
+    )
+
+
+COLUMNS: Final = _columns(
+    (
+        Column("alert", "char", "meta.id;obs", "Id of the alert."),
+        Column("object", "char", "meta.id;src", "Id of the alert's object."),
+    )
 )
+"""Of a job on alerts."""
+
+IMAGE_COLUMNS: Final = _columns(
+    (
+        Column("image", "char", "meta.id;obs", "Id of the image that was asked for by its id."),
+        Column(
+            "images", "char", "meta.id;obs", "Ids of the images that went into the result, percent-escaped."
+        ),
+        Column("covered", "double", "stat.filling", "Share of the result's pixels that its images reach."),
+    )
+)
+"""Of a job on images."""
 
 MANIFEST_TYPES: Final[Mapping[str, str]] = {
     "manifest.csv": "text/csv; charset=utf-8; header=present",
@@ -96,7 +123,10 @@ def manifest_table(
     ValueError
         A target is missing, or comes twice: no manifest is better than a wrong one.
     """
-    whole = pa.Table.from_batches([report.entries for report in reports], ENTRIES)
+    batches = [report.entries for report in reports]
+    schema = batches[0].schema if batches else ENTRIES
+    columns = IMAGE_COLUMNS if schema.equals(IMAGE_ENTRIES) else COLUMNS
+    whole = pa.Table.from_batches(batches, schema)
     rows = whole["row"].to_numpy()
     order = np.argsort(rows, kind="stable")
     if not np.array_equal(rows[order], np.arange(1, targets + 1)):
@@ -108,7 +138,7 @@ def manifest_table(
         whole = whole.set_column(whole.schema.get_field_index("file"), "file", names)
     nothing = pa.nulls(targets, pa.string())
     url = pc.binary_join_element_wise(urls, whole["file"], "") if urls else nothing
-    return pa.table({one.name: url if one.name == "url" else whole[one.name] for one in COLUMNS})
+    return pa.table({one.name: url if one.name == "url" else whole[one.name] for one in columns})
 
 
 def manifests(table: Any) -> dict[str, bytes]:
@@ -160,14 +190,15 @@ def _json_values(column: Any) -> Any:
 
 def manifest_votable(table: Any) -> bytes:
     """The manifest as VOTable 1.4."""
-    fields = "\n".join(_field(column) for column in COLUMNS)
+    columns = IMAGE_COLUMNS if "images" in table.column_names else COLUMNS
+    fields = "\n".join(_field(column) for column in columns)
     head = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">\n'
         '<RESOURCE type="results">\n<INFO name="QUERY_STATUS" value="OK"/>\n'
         f'<TABLE name="manifest" nrows="{table.num_rows}">\n{fields}\n<DATA><TABLEDATA>\n'
     )
-    cells = [_cells(table[column.name]) for column in COLUMNS]
+    cells = [_cells(table[column.name]) for column in columns]
     lines = pc.binary_join_element_wise(*cells, "</TD><TD>").to_pylist()
     body = "".join(f"<TR><TD>{line}</TD></TR>\n" for line in lines)
     return (head + body + "</TABLEDATA></DATA>\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n").encode()

@@ -23,7 +23,7 @@ Others are the user's own and are passed over. A row that is wrong stays in the 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NoReturn, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -33,20 +33,17 @@ from numpy.typing import NDArray
 from sodalake.lake.errors import LakeError, NotInLake
 from sodalake.lake.survey import Survey
 from sodalake.sodacut.errors import BadTargets
+from sodalake.sodacut.jobs.columns import Columns, did_column
 from sodalake.sodacut.jobs.lists import TextTable, read_list
 from sodalake.sodacut.jobs.targets import NEAR, REGIONS, TargetList
 
-__all__ = ["DatasetId", "read_targets"]
+__all__ = ["DatasetId", "read_targets", "targets_of"]
 
 MOST_NEAR = 1.0
 """Degrees: the largest such distance."""
 
-_DIDS = ("obs_publisher_did", "publisher_did", "did")
 _ALERTS = ("alertid", "alert_id")
-_RA = ("ra", "s_ra", "raj2000")
-_DEC = ("dec", "s_dec", "dej2000", "decj2000")
 _LONGEST = 128  # characters of an alert's id
-_LONGEST_OWN = 512  # of the user's own
 _LOST = "Send all its digits: a 64-bit id that went through a floating point number has lost some."
 
 
@@ -104,16 +101,31 @@ def read_targets(
     NotInLake
         There is no such survey.
     """
+    table = read_list(body, content_type, filename, most=most)
+    return targets_of(
+        table, surveys, survey=survey, parameters=parameters, radius=radius, parse_did=parse_did
+    )
+
+
+def targets_of(
+    table: TextTable,
+    surveys: Mapping[str, Survey],
+    *,
+    survey: str | None = None,
+    parameters: Collection[str] = (),
+    radius: float = NEAR,
+    parse_did: Callable[[str], DatasetId] | None = None,
+) -> TargetList:
+    """Read what a list's columns mean; see `read_targets`."""
     if survey is not None and survey not in surveys:
         raise NotInLake(
             f"There is no survey {survey[:80]!r} here.", f"Surveys: {', '.join(surveys) or 'none yet'}."
         )
-    table = read_list(body, content_type, filename, most=most)
     return _Reading(table, surveys, survey, parameters, radius, parse_did).targets()
 
 
-class _Reading:
-    """A table's columns, while it is found out what they mean."""
+class _Reading(Columns):
+    """A list of alerts."""
 
     def __init__(
         self,
@@ -124,71 +136,33 @@ class _Reading:
         radius: float,
         parse_did: Callable[[str], DatasetId] | None,
     ) -> None:
-        self.table = table
+        super().__init__(table, surveys, survey, parameters)
         self.known = surveys
-        self.survey = survey
         self.parse_did = parse_did
-        self.count = table.rows
         self.default_radius = radius
-        self.surveys: list[str | None] = [None] * self.count
         self.alerts: list[str | None] = [None] * self.count
-        self.problems: dict[int, LakeError] = {
-            row: self.error(row, message) for row, message in table.problems.items()
-        }
-        self.parameters = {
-            name.upper(): list(table.columns[name.lower()])
-            for name in sorted(parameters)
-            if name.lower() in table.columns and name.upper() != "ID"
-        }
-
-    def error(self, row: int, message: str, advice: str = "") -> BadTargets:
-        return BadTargets(f"Target at {self.table.place(row)}: {message}", advice)
-
-    def wrong(self, row: int, message: str, advice: str = "") -> None:
-        self.problems.setdefault(row, self.error(row, message, advice))
 
     def targets(self) -> TargetList:
         own = self.table.columns.get("id")
-        did = self._did_column(own)
+        did = None if self.parse_did is None else did_column(self.table)
         named = self._alert_columns()
-        ra, dec = self._positions()
+        ra, dec = self.positions()
         if did is None and not named and ra is None:
             self._say_what_is_missing()
-        self._read_surveys()
+        self.read_surveys()
         if did is not None:
             self._read_dids(did)
         for column, meant in named:
             self._read_alerts(column, meant)
-        ids = self._ids(None if did == "id" else own)
-        lon, lat = self._read_positions(ra, dec)
+        ids = self.ids(None if did == "id" else own)
+        lon, lat = self.read_positions(ra, dec)
         radius = self._read_radius()
         self._read_sizes(lon, lat)
         self._complete(lon, lat)
-        for row in self.problems:
-            self.surveys[row] = self.alerts[row] = None
+        self.forget(self.surveys, self.alerts)
         return TargetList(ids, self.surveys, self.alerts, lon, lat, radius, self.parameters, self.problems)
 
-    def _ids(self, own: list[str | None] | None) -> list[str]:
-        numbers = [str(number) for number in range(1, self.count + 1)]
-        if own is None:
-            return numbers
-        ids = [value or number for value, number in zip(own, numbers, strict=True)]
-        for row, value in enumerate(ids):
-            if len(value) > _LONGEST_OWN or not value.isprintable():
-                self.wrong(row, f"its id is no line of at most {_LONGEST_OWN} characters.")
-                ids[row] = numbers[row]
-        return ids
-
     # ------------------------------------------------------------------ which columns
-
-    def _did_column(self, own: Sequence[str | None] | None) -> str | None:
-        if self.parse_did is None:
-            return None
-        for name in _DIDS:
-            if name in self.table.columns:
-                return name
-        first = next((value for value in own or () if value), "")
-        return "id" if first.lower().startswith("ivo://") else None
 
     def _alert_columns(self) -> list[tuple[str, str | None]]:
         """Return the columns with ids of alerts, and of which survey each is (None: the row's)."""
@@ -203,19 +177,6 @@ class _Reading:
                 found.append((name, None))
         return found
 
-    def _positions(self) -> tuple[str, str] | tuple[None, None]:
-        ra = next((name for name in _RA if name in self.table.columns), None)
-        dec = next((name for name in _DEC if name in self.table.columns), None)
-        if ra is None or dec is None:
-            if ra is not None or dec is not None:
-                there, missing = (ra, "dec") if ra is not None else (dec, "ra")
-                raise BadTargets(
-                    f"The list has a column {there}, but no column {missing}.",
-                    "Positions need both, in degrees.",
-                )
-            return None, None
-        return ra, dec
-
     def _say_what_is_missing(self) -> None:
         names = sorted({one.ids.alert_name for one in self.known.values()})
         columns = ", ".join(list(self.table.columns)[:20])
@@ -226,23 +187,6 @@ class _Reading:
         )
 
     # ------------------------------------------------------------------ what they say
-
-    def _read_surveys(self) -> None:
-        column = self.table.columns.get("survey")
-        if column is None:
-            return
-        by_name = {name.lower(): name for name in self.known}
-        for row, value in enumerate(column):
-            if value is None:
-                continue
-            name = by_name.get(value.lower())
-            if name is None:
-                self.wrong(
-                    row,
-                    f"there is no survey {value[:80]!r} here.",
-                    f"Surveys: {', '.join(self.known) or 'none yet'}.",
-                )
-            self.surveys[row] = name
 
     def _read_dids(self, column: str) -> None:
         assert self.parse_did is not None
@@ -284,9 +228,9 @@ class _Reading:
                 if self.alerts[row] != value:
                     self.wrong(row, f"it names two alerts, {self.alerts[row]} and {value[:80]}.")
                 continue
-            name = self.surveys[row] or meant or self._only_survey()
+            name = self.surveys[row] or meant or self.only_survey()
             if name is None:
-                self._say_which_survey(column)
+                self.say_which_survey(column)
             if self.surveys[row] not in (None, name):
                 continue
             self.surveys[row], self.alerts[row] = name, value
@@ -308,57 +252,19 @@ class _Reading:
         elif len(value) > _LONGEST or not value.isprintable():
             self.wrong(row, f"{survey.ids.alert_name} has more than {_LONGEST} characters, or odd ones.")
 
-    def _only_survey(self) -> str | None:
-        if self.survey is not None:
-            return self.survey
-        return next(iter(self.known)) if len(self.known) == 1 else None
-
-    def _say_which_survey(self, column: str) -> NoReturn:
-        raise BadTargets(
-            f"Nothing says of which survey the targets are (column {column}).",
-            f"Give SURVEY, or a column survey: {', '.join(self.known) or 'there is none yet'}.",
-        )
-
     # ------------------------------------------------------------------ numbers
-
-    def _numbers(self, name: str, low: float, high: float) -> NDArray[np.float64]:
-        """Return a column of degrees, NaN where it is empty; a value that is none makes its row wrong."""
-        texts = self.table.columns[name]
-        array = pa.array(texts, pa.string())
-        try:
-            numbers = np.array(pc.cast(array, pa.float64()).to_numpy(zero_copy_only=False), np.float64)
-        except pa.ArrowInvalid:
-            numbers = np.array([_number(text) for text in texts], np.float64)
-        with np.errstate(invalid="ignore"):
-            good = np.isfinite(numbers) & (numbers >= low) & (numbers <= high)
-        for row in np.flatnonzero(~good).tolist():
-            text = texts[row]
-            if text is not None:
-                self.wrong(row, f"{name} {text[:40]!r} is no number of degrees from {low:g} to {high:g}.")
-        return np.where(good, numbers, np.nan)
-
-    def _read_positions(
-        self, ra: str | None, dec: str | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        if ra is None or dec is None:
-            nowhere = np.full(self.count, np.nan)
-            return nowhere, nowhere.copy()
-        lon, lat = self._numbers(ra, -360.0, 720.0) % 360.0, self._numbers(dec, -90.0, 90.0)
-        for row in np.flatnonzero(np.isnan(lon) != np.isnan(lat)).tolist():
-            self.wrong(row, f"it has {dec if np.isnan(lon[row]) else ra}, but not both of {ra} and {dec}.")
-        return lon, lat
 
     def _read_radius(self) -> NDArray[np.float64]:
         if "radius" not in self.table.columns:
             return np.full(self.count, self.default_radius)
-        radius = self._numbers("radius", 0.0, MOST_NEAR)
+        radius = self.numbers("radius", 0.0, MOST_NEAR)
         return np.where(np.isnan(radius), self.default_radius, radius)
 
     def _read_sizes(self, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> None:
         """Make a row's `size` the CIRCLE around its position."""
         if "size" not in self.table.columns:
             return
-        sizes = self._numbers("size", 0.0, 360.0)
+        sizes = self.numbers("size", 0.0, 360.0)
         circles = self.parameters.setdefault("CIRCLE", [None] * self.count)
         regions = [self.parameters[name] for name in REGIONS if name in self.parameters]
         for row in np.flatnonzero(~np.isnan(sizes)).tolist():
@@ -375,7 +281,7 @@ class _Reading:
 
     def _complete(self, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> None:
         """See that every row without an alert has a position, and the survey to look in."""
-        only = self._only_survey()
+        only = self.only_survey()
         nowhere = np.isnan(lon + lat).tolist()
         for row, alert in enumerate(self.alerts):
             if alert is not None or row in self.problems:
@@ -385,13 +291,5 @@ class _Reading:
                 continue
             if self.surveys[row] is None:
                 if only is None:
-                    self._say_which_survey("ra")
+                    self.say_which_survey("ra")
                 self.surveys[row] = only
-
-
-def _number(text: Any) -> float:
-    try:
-        # float() takes underscores and other scripts' digits, which no list means.
-        return float(text) if text is not None and text.isascii() and "_" not in text else np.nan
-    except ValueError:
-        return np.nan

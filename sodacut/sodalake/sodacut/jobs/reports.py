@@ -10,40 +10,54 @@ import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sodalake.sodacut.jobs.units import StampUnit
-from sodalake.sodacut.jobs.work import ERROR, OK
+from sodalake.sodacut.jobs.lines import ERROR, OK
 
-__all__ = ["ENTRIES", "FileEntry", "UnitReport", "lost"]
+__all__ = ["ENTRIES", "IMAGE_ENTRIES", "FileEntry", "Line", "Reported", "UnitReport", "lost", "report"]
 
-ENTRIES: Any = pa.schema(
-    [
-        pa.field("row", pa.int64(), nullable=False),
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("ra", pa.float64()),
-        pa.field("dec", pa.float64()),
-        pa.field("survey", pa.string()),
-        pa.field("alert", pa.string()),
-        pa.field("object", pa.string()),
-        pa.field("file", pa.string()),
-        pa.field("content_type", pa.string()),
-        pa.field("offset", pa.int64()),
-        pa.field("bytes", pa.int64()),
-        pa.field("sha256", pa.string()),
-        pa.field("crc32", pa.uint32()),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("message", pa.string()),
-        pa.field("seconds", pa.float64()),
-        pa.field("archive_file", pa.string()),
-    ]
+_OF_STAMPS = (pa.field("alert", pa.string()), pa.field("object", pa.string()))
+_OF_IMAGES = (
+    pa.field("image", pa.string()),
+    pa.field("images", pa.string()),
+    pa.field("covered", pa.float64()),
 )
+
+
+def _entries(own: Sequence[Any]) -> Any:
+    return pa.schema(
+        [
+            pa.field("row", pa.int64(), nullable=False),
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("ra", pa.float64()),
+            pa.field("dec", pa.float64()),
+            pa.field("survey", pa.string()),
+            *own,
+            pa.field("file", pa.string()),
+            pa.field("content_type", pa.string()),
+            pa.field("offset", pa.int64()),
+            pa.field("bytes", pa.int64()),
+            pa.field("sha256", pa.string()),
+            pa.field("crc32", pa.uint32()),
+            pa.field("status", pa.string(), nullable=False),
+            pa.field("message", pa.string()),
+            pa.field("seconds", pa.float64()),
+            pa.field("archive_file", pa.string()),
+        ]
+    )
+
+
+ENTRIES: Any = _entries(_OF_STAMPS)
 """A line a target: `file` is its name in the container, `offset` and `bytes` say where it is in the part."""
 
+IMAGE_ENTRIES: Any = _entries(_OF_IMAGES)
+"""The same of cutouts from images: `images` went into it, and `covered` is the share of its pixels they gave."""
+
+_SCHEMAS = {"stamps": ENTRIES, "images": IMAGE_ENTRIES}
 _LENGTH = struct.Struct("<I")
 
 
@@ -77,7 +91,7 @@ class UnitReport:
     part, length
         Its object, and the bytes of it; no name where nothing was written.
     entries
-        pyarrow.RecordBatch of `ENTRIES`.
+        pyarrow.RecordBatch of `ENTRIES` or `IMAGE_ENTRIES`.
     seconds
         Wall time on the worker.
     """
@@ -114,15 +128,16 @@ class UnitReport:
 
     def pack(self) -> bytes:
         """Return the report as bytes."""
-        head = json.dumps([self.part, self.length, self.seconds]).encode()
+        of = next(name for name, schema in _SCHEMAS.items() if schema.equals(self.entries.schema))
+        head = json.dumps([self.part, self.length, self.seconds, of]).encode()
         return _LENGTH.pack(len(head)) + head + self.entries.serialize().to_pybytes()  # type: ignore[no-any-return]
 
     @classmethod
     def unpack(cls, packed: bytes) -> UnitReport:
         """Read a report that `pack` wrote."""
         end = _LENGTH.size + _LENGTH.unpack_from(packed)[0]
-        part, length, seconds = json.loads(packed[_LENGTH.size : end])
-        entries = pa.ipc.read_record_batch(pa.py_buffer(packed)[end:], ENTRIES)
+        part, length, seconds, of = json.loads(packed[_LENGTH.size : end])
+        entries = pa.ipc.read_record_batch(pa.py_buffer(packed)[end:], _SCHEMAS[of])
         return cls(part, length, entries, seconds)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -149,23 +164,40 @@ class Line:
     crc32: int | None = None
     seconds: float | None = None
     archive_file: str | None = None
+    images: str | None = None
+    covered: float | None = None
 
 
 _OF_LINE = frozenset(Line.__slots__)
 
 
-def report(unit: StampUnit, lines: Sequence[Line], part: str, length: int, seconds: float) -> UnitReport:
+class Reported(Protocol):
+    """A unit, as far as its report is concerned."""
+
+    @property
+    def targets(self) -> Any:
+        """pyarrow.RecordBatch with those columns of the report that a `Line` does not have."""
+
+    @property
+    def entries(self) -> Any:
+        """Schema of its report."""
+
+    def __len__(self) -> int:
+        """How many targets it has."""
+
+
+def report(unit: Reported, lines: Sequence[Line], part: str, length: int, seconds: float) -> UnitReport:
     """Return the report of a unit, of a line for each of its targets in their order."""
     columns = [
         pa.array([getattr(line, field.name) for line in lines], field.type)
         if field.name in _OF_LINE
         else unit.targets[field.name]
-        for field in ENTRIES
+        for field in unit.entries
     ]
-    return UnitReport(part, length, pa.record_batch(columns, schema=ENTRIES), seconds)
+    return UnitReport(part, length, pa.record_batch(columns, schema=unit.entries), seconds)
 
 
-def lost(unit: StampUnit, message: str) -> UnitReport:
+def lost(unit: Reported, message: str) -> UnitReport:
     """Return the report of a unit that failed for good: its targets are in the manifest all the same."""
     status = unit.targets["status"].to_pylist()
     known = unit.targets["message"].to_pylist()

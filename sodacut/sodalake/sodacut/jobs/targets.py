@@ -18,8 +18,8 @@ __all__ = ["NEAR", "REGIONS", "TargetList", "overridden"]
 NEAR = 1 / 3600
 """Degrees: how near to a row's position its alert has to be, where nothing else is said."""
 
-REGIONS = ("CIRCLE", "POLYGON", "POS")
-"""Parameters that name the part of a stamp to cut out: one of them is meant at a time."""
+REGIONS = ("CIRCLE", "POLYGON", "POS", "MOC")
+"""Parameters that name the part of a stamp or an image to cut out: one of them is meant at a time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ from sodalake.lake.keys import parse_object_key
 from sodalake.lake.reader import Found, Reader
 from sodalake.lake.stamprows import StampRow
 from sodalake.lake.survey import Survey
-from sodalake.sodacut.jobs.work import NOT_FOUND, TARGETS, Form, Order, Question, StampWork
+from sodalake.sodacut.jobs.lines import NOT_FOUND, found_for
+from sodalake.sodacut.jobs.reports import ENTRIES
+from sodalake.sodacut.jobs.work import TARGETS, Form, Order, Question, StampWork
 
 __all__ = ["Resolved", "StampUnit", "resolve", "units"]
 
@@ -109,6 +111,11 @@ class StampUnit:
     def __len__(self) -> int:
         return int(self.targets.num_rows)
 
+    @property
+    def entries(self) -> Any:
+        """Schema of its report."""
+        return ENTRIES
+
     def pack(self) -> bytes:
         """Return the unit as bytes, for this version of the program."""
         rest = pickle.dumps((self.orders, self.form, self.texts, self.fits), 5)
@@ -148,15 +155,8 @@ def units(work: StampWork, resolved: Iterable[Resolved], targets_per_unit: int) 
     if not len(work):
         return []
     answers = list(resolved)
-    found = pa.Table.from_batches([answer.entries for answer in answers], _ENTRIES)
-    rows = np.concatenate([np.empty(0, np.int64), *(answer.rows for answer in answers)]) - 1
-    if len(np.unique(rows)) != len(rows):
-        raise ValueError("a target was resolved twice")
-    # Where in `found` each target is; -1 takes a null.
-    place = np.full(len(work), -1, np.int64)
-    place[rows] = np.arange(len(rows))
-    entries = found.take(pa.array(place, mask=place < 0))
-    targets = _joined(work, entries, place >= 0)
+    entries, asked = found_for(answers, _ENTRIES, len(work))
+    targets = _joined(work, entries, asked)
     order = _order(targets, entries)
     targets = targets.take(pa.array(order)).combine_chunks()
     cut = [targets.slice(start, targets_per_unit) for start in range(0, targets.num_rows, targets_per_unit)]

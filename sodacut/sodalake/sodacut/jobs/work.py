@@ -6,8 +6,6 @@ a target, and the *orders* its lines point to (mostly one for all). The steps fr
     resolved = [resolve(reader, chunk) for chunk in work.chunks()]        # on workers: where are the stamps?
     for number, unit in enumerate(units(work, resolved, 250)):            # neighbours in the archive together
         reports.append(run_unit(reader, unit, results, f"{job}/part-{number:06d}", cancelled))    # on workers
-
-Tables are Arrow's, so that ten thousand targets are one buffer a column when they travel.
 """
 
 from __future__ import annotations
@@ -19,40 +17,23 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from sodalake.lake.errors import LakeError, NotInLake, UsageError
+from sodalake.lake.errors import LakeError, UsageError
+from sodalake.sodacut.filters import StampFilters
+from sodalake.sodacut.jobs.lines import lines, ordered, questions, schema_of
 from sodalake.sodacut.jobs.targets import NEAR, TargetList
 from sodalake.sodacut.products import ArrowStamps, Product
 
 __all__ = [
-    "ERROR", "NOT_FOUND", "NO_OVERLAP", "OK", "Combination", "Form", "Order", "Question", "Refused",
-    "StampWork", "status_of",
+    "TARGETS", "Combination", "Form", "Order", "Question", "Refused", "StampWork",
 ]  # fmt: skip
-
-OK = "OK"
-NO_OVERLAP = "NO_OVERLAP"
-NOT_FOUND = "NOT_FOUND"
-ERROR = "ERROR"
 
 Form = Literal["files", "table"]
 """What parts are made of: a file a target, or rows of a table of stamps."""
 
 Make = Callable[..., Product]
 
-TARGETS: Any = pa.schema(
-    [
-        pa.field("row", pa.int64()),
-        pa.field("id", pa.string()),
-        pa.field("ra", pa.float64()),
-        pa.field("dec", pa.float64()),
-        pa.field("radius", pa.float64()),
-        pa.field("survey", pa.string()),
-        pa.field("alert", pa.string()),
-        pa.field("order", pa.int32()),
-        pa.field("status", pa.string()),
-        pa.field("message", pa.string()),
-    ]
-)
-"""A line a target: `row` counts from 1; `order` is -1 and `status` is set where there is nothing to be made."""
+TARGETS: Any = schema_of(pa.field("radius", pa.float64()), pa.field("alert", pa.string()))
+"""A line a target: see `sodalake.sodacut.jobs.lines`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +46,13 @@ class Order:
         The stamps to read.
     finish
         Makes the product: `FitsStamp`, `Picture` or `JsonArrays` for a file; `ArrowStamps` for rows of a table.
+    filters
+        What leaves nothing of an alert (BAND, TIME, POL), whichever alert that is; None: nothing does.
     """
 
     kinds: tuple[str, ...]
     finish: Make
+    filters: StampFilters | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +116,11 @@ class StampWork:
     def __len__(self) -> int:
         return int(self.targets.num_rows)
 
+    @property
+    def shape(self) -> str:
+        """What it is like, for estimates: what is made."""
+        return "+".join(sorted({type(order.finish).__name__ for order in self.orders})) or "nothing"
+
     @classmethod
     def of_combinations(cls, combinations: Sequence[Combination | Refused]) -> StampWork:
         """Make the work of SODA's combinations: a file each, or a text that says why not."""
@@ -140,23 +129,17 @@ class StampWork:
             orders.setdefault(one.order, len(orders)) if isinstance(one, Combination) else -1
             for one in combinations
         ]
-        count = len(combinations)
-        nowhere = pa.nulls(count, pa.float64())
         asked = [one if isinstance(one, Combination) else None for one in combinations]
-        errors = [one.error if isinstance(one, Refused) else None for one in combinations]
-        columns = [
-            pa.array(np.arange(1, count + 1)),
-            pa.array([one.label for one in combinations], pa.string()),
-            nowhere,
-            nowhere,
-            pa.array(np.full(count, NEAR)),
-            pa.array([one and one.survey for one in asked], pa.string()),
-            pa.array([one and one.alert_id for one in asked], pa.string()),
-            pa.array(which, pa.int32()),
-            pa.array([error and status_of(error) for error in errors], pa.string()),
-            pa.array([error and str(error) for error in errors], pa.string()),
-        ]
-        return cls(pa.Table.from_arrays(columns, schema=TARGETS), tuple(orders), texts=True)
+        table = lines(
+            TARGETS,
+            np.array(which, np.int32),
+            {row: one.error for row, one in enumerate(combinations) if isinstance(one, Refused)},
+            ids=[one.label for one in combinations],
+            surveys=[None if one is None else one.survey for one in asked],
+            alert=[None if one is None else one.alert_id for one in asked],
+            radius=np.full(len(combinations), NEAR),
+        )
+        return cls(table, tuple(orders), texts=True)
 
     @classmethod
     def of_list(
@@ -179,44 +162,23 @@ class StampWork:
         UsageError
             A table of stamps is asked for, and some row wants something else, or stored bytes where others do not.
         """
-        orders: dict[Order, int] = {}
-        seen: dict[tuple[str | None, ...], int | LakeError] = {}
-        problems = dict(targets.problems)
-        which = np.full(len(targets), -1, np.int32)
-        names = list(targets.parameters)
-        for row, values in enumerate(zip(targets.surveys, *targets.parameters.values(), strict=True)):
-            if row in problems:
-                continue
-            made = seen.get(values)
-            if made is None:
-                own = {
-                    name: value for name, value in zip(names, values[1:], strict=True) if value is not None
-                }
-                try:
-                    made = orders.setdefault(order(values[0] or "", own), len(orders))
-                except LakeError as error:
-                    made = error
-                seen[values] = made
-            if isinstance(made, LakeError):
-                problems[row] = made
-            else:
-                which[row] = made
-        fits = _fits(list(orders)) if form == "table" else False
-        return cls(_table(targets, which, problems), tuple(orders), form, fits=fits)
+        which, orders, problems = ordered(targets, order)
+        table = lines(
+            TARGETS,
+            which,
+            problems,
+            ids=targets.ids,
+            surveys=targets.surveys,
+            ra=targets.ra,
+            dec=targets.dec,
+            alert=targets.alerts,
+            radius=targets.radius,
+        )
+        return cls(table, orders, form, fits=_fits(orders) if form == "table" else False)
 
     def chunks(self, size: int = 2500) -> list[Question]:
         """Return the questions for the index: alerts or positions of one survey, at most `size` each."""
-        order = self.targets["order"].to_numpy()
-        survey = np.array(self.targets["survey"].to_pylist(), object)
-        near = self.targets["alert"].is_null().to_numpy()
-        questions = []
-        for name in sorted({name for name, one in zip(survey, order, strict=True) if one >= 0}):
-            for by_position in (False, True):
-                rows = np.flatnonzero((order >= 0) & (survey == name) & (near == by_position))
-                for start in range(0, len(rows), size):
-                    picked = self.targets.take(pa.array(rows[start : start + size])).combine_chunks()
-                    questions.append(Question(name, by_position, picked.to_batches()[0]))
-        return questions
+        return [Question(*asked) for asked in questions(self.targets, "alert", size)]
 
 
 def _fits(orders: Sequence[Order]) -> bool:
@@ -231,29 +193,3 @@ def _fits(orders: Sequence[Order]) -> bool:
     if len(wanted) > 1:
         raise UsageError("Some targets want the stored bytes in the table, and some do not.")
     return wanted == {True}
-
-
-def _table(targets: TargetList, which: Any, problems: Mapping[int, LakeError]) -> Any:
-    count = len(targets)
-    status: list[str | None] = [None] * count
-    message: list[str | None] = [None] * count
-    for row, error in problems.items():
-        status[row], message[row] = status_of(error), str(error)
-    columns = [
-        pa.array(np.arange(1, count + 1)),
-        pa.array(targets.ids, pa.string()),
-        pa.array(targets.ra, mask=np.isnan(targets.ra)),
-        pa.array(targets.dec, mask=np.isnan(targets.dec)),
-        pa.array(targets.radius),
-        pa.array(targets.surveys, pa.string()),
-        pa.array(targets.alerts, pa.string()),
-        pa.array(which),
-        pa.array(status, pa.string()),
-        pa.array(message, pa.string()),
-    ]
-    return pa.Table.from_arrays(columns, schema=TARGETS)
-
-
-def status_of(error: LakeError) -> str:
-    """Return the status of a target that ends with `error`."""
-    return NOT_FOUND if isinstance(error, NotInLake) else ERROR
