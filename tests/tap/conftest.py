@@ -1,17 +1,20 @@
-"""A lake with two surveys, some of whose alerts came twice: the later version counts."""
+"""A lake with two surveys of alerts, some of which came twice (the later version counts), and one of images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sky_images import SURVEY, some_plates, write_plates
 
 from sodalake.lake.demo import write_demo_archive
 from sodalake.lake.files import path_of
+from sodalake.lake.images.ingesting import ingest_images
 from sodalake.lake.ingest import ingest
 from sodalake.lake.lake import Lake
 from sodalake.tap.session import Session
@@ -46,7 +49,21 @@ def query_lake(tmp_path_factory: pytest.TempPathFactory) -> str:
         again(path, folder / "archive" / "again" / f"part-{number}.parquet")
     report = ingest(str(folder / "lake"), "ztf", [str(folder / "archive" / "again")], workers=1)
     assert sum(one.superseded for one in report.done) > 20
+    add_plates(folder)
     return str(folder / "lake")
+
+
+def add_plates(folder: Path) -> None:
+    """Add a survey of images, some of which came twice too."""
+    plates = some_plates(150, seed=5)
+    for name, some in (("wide-1", plates[:60]), ("wide-2", plates[60:100]), ("deep-1", plates[100:])):
+        write_plates(folder / "plates" / f"{name}.fits", some)
+    (folder / "plates.toml").write_text(SURVEY)
+    lake, survey = str(folder / "lake"), str(folder / "plates.toml")
+    assert not ingest_images(lake, survey, [str(folder / "plates")], workers=1).failed
+    (folder / "plates" / "wide-2.fits").unlink()
+    write_plates(folder / "plates" / "wide-2.fits", [replace(one, seeing=0.5) for one in plates[60:90]])
+    assert not ingest_images(lake, "plates", [str(folder / "plates")], workers=1).failed
 
 
 @pytest.fixture(scope="session")

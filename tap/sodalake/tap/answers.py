@@ -46,7 +46,7 @@ class Answer:
         To be told before the rows: the query, the standard, citations.
     descriptors
         XML of RESOURCE elements (service descriptors, DataLink 1.1 section 4) that stand behind the results in a
-        VOTable. Where one refers to a column, the reference is the FIELD's ID, which is the column's name.
+        VOTable. Where one refers to a column, the reference is the FIELD's ID (`formats.idents`).
     description
         Of the table; may be empty.
     """

@@ -68,3 +68,11 @@ class TooLarge(TapError):
 
 class QueryTimeout(DeadlineExceeded):
     """A query that took longer than it may."""
+
+    @classmethod
+    def after(cls, seconds: float) -> QueryTimeout:
+        """Return the error of a query that may take so many seconds."""
+        return cls(
+            f"The query took longer than the {seconds:g} s that it may take here.",
+            "Send it to /tap/async, where it may take hours; or ask for less: a TOP, a smaller region.",
+        )

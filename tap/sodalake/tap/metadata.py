@@ -93,12 +93,14 @@ class Table:
     schema, name
         ``ztf`` and ``alerts``: the table is queried as ``ztf.alerts``.
     content
-        What it is made of: ``alerts`` or ``objects`` of a survey, ``obscore``, ``tap_schema``, or ``upload``.
+        What it is made of: ``alerts``, ``objects`` or ``images`` of a survey, ``obscore``, ``tap_schema``, or
+        ``upload``.
     survey
         The survey's name; empty where it is not one's.
     roles
-        Which columns mean what to the indices: ``alert``, ``object``, ``time``, ``ra``, ``dec``, ``class`` → name.
-        A role that no column has is missing.
+        Which columns mean what to the indices: ``alert``, ``object``, ``image``, ``time``, ``ra``, ``dec``, ``class``,
+        ``region`` (an outline around the place), ``fov`` (the diameter of a circle around that) → name. A role that no
+        column has is missing.
     kind
         ``table`` or ``view`` (VODataService's words).
     rows

@@ -14,13 +14,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from sqlglot import exp
 
 from .metadata import Column, Table
 
-__all__ = ["Resolved", "Source"]
+__all__ = ["OWN_TABLES", "Resolved", "Source"]
+
+OWN_TABLES: Final = re.compile(r"(s|pairs)[0-9]+", re.ASCII | re.IGNORECASE)
+"""What tables are called when they are given to DuckDB: a source's rows, and pairs of rows. No alias is like these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,21 @@ from sodalake.lake.alertrows import TooManyRows
 from sodalake.lake.lake import Lake
 from sodalake.tap.adql import parse, resolve
 from sodalake.tap.answers import Answer, Ending
+from sodalake.tap.errors import AdqlError
 from sodalake.tap.formats import FORMATS, write
 from sodalake.tap.metadata import Column, Published, Table
 from sodalake.tap.planning.explain import explained
 from sodalake.tap.planning.facts import Facts
-from sodalake.tap.planning.plan import ARCHIVE, Plan
+from sodalake.tap.planning.plan import Plan
 from sodalake.tap.planning.planner import Indices, plan_of
-from sodalake.tap.published import ObscoreView, link_descriptors, publish, tap_schema_tables
+from sodalake.tap.published import (
+    AlertsView,
+    ImagesView,
+    ObscoreView,
+    link_descriptors,
+    publish,
+    tap_schema_tables,
+)
 from sodalake.tap.questions import Elsewhere, Head, Question, Share
 from sodalake.tap.running.engine import Engine
 from sodalake.tap.running.guard import Guard, QueryCancelled
@@ -128,14 +136,19 @@ class Session:
         views: Mapping[str, ObscoreView] = {}
         if any(source.table.content == "obscore" for source in resolved.sources):
             views = self.views(question)
-        plan = plan_of(
-            resolved,
-            self.facts,
-            limit=question.rows,
-            index_rows=question.limits.index_rows,
-            views=views,
-            indices=indices,
-        )
+        try:
+            plan = plan_of(
+                resolved,
+                self.facts,
+                limit=question.rows,
+                index_rows=question.limits.index_rows,
+                views=views,
+                indices=indices,
+            )
+        except RecursionError as error:
+            raise AdqlError(
+                "The query is nested too deep.", "Compute fewer things in one expression.", 1, 1
+            ) from error
         asked = _Asked(plan, views, self._given(plan, published, uploads))
         if question.links and question.format.startswith("votable"):
             asked.links = partial(link_descriptors, published=published, base_url=question.base_url)
@@ -143,13 +156,14 @@ class Session:
 
     def views(self, question: Question) -> Mapping[str, ObscoreView]:
         """Return the surveys' parts of ``ivoa.obscore``, with links below the question's base URL."""
-        return {
-            table.survey: ObscoreView(
-                self.lake.survey(table.survey), table, question.authority, question.base_url
-            )
-            for table in publish(self.lake, question.authority)
-            if table.content == "alerts"
-        }
+        lake, found = self.lake, dict[str, ObscoreView]()
+        ours = question.authority, question.base_url
+        for table in publish(lake, question.authority):
+            if table.content == "alerts":
+                found[table.survey] = AlertsView(lake.survey(table.survey), table, *ours)
+            elif table.content == "images":
+                found[table.survey] = ImagesView(lake.image_survey(table.survey), table, *ours)
+        return found
 
     def _given(
         self, plan: Plan, published: Published, uploads: Sequence[tuple[Table, pa.Table]]
@@ -216,10 +230,10 @@ class Session:
             return []
         shares: list[Share] = []
         for read in plan.reads:
-            if not read.scans or read.joined is not None or read.table.content == "objects":
+            if not read.scans or read.joined is not None:
                 continue
             for number, leg in enumerate(read.legs):
-                if leg.access.path == ARCHIVE:
+                if leg.in_files:
                     shares += self._shares_of(read.source, number, plan, share)
         return shares
 

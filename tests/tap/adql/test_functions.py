@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from sodalake.tap.adql import FEATURES, FUNCTIONS
 from sodalake.tap.adql.functions import NAMES
 from sodalake.tap.errors import AdqlError, TapError
+from sodalake.tap.metadata import Column, Published, Schema, Table, arrow_schema
 
 
 def _value(run: Callable, expression: str) -> object:
@@ -52,6 +54,11 @@ def _value(run: Callable, expression: str) -> object:
         ("ROUND(1234.567, 2)", 1234.57),
         ("ROUND(1254.5, -2)", 1300.0),
         ("ROUND(-2.5)", -3.0),
+        ("ROUND(1234.567, 9007199254740993)", 1234.567),
+        ("ROUND(1234.567, -9007199254740993 * id)", 0.0),
+        ("ROUND(1234.567, id + NULL)", None),
+        ("TRUNCATE(1299.9, 9007199254740993)", 1299.9),
+        ("CAST('abc' AS VARCHAR(99999999999999999999))", "abc"),
         ("TRUNCATE(0.29, 2)", 0.29),
         ("TRUNCATE(-1.999, 1)", -1.9),
         ("TRUNCATE(1299.9, -2)", 1200.0),
@@ -189,6 +196,59 @@ def test_overflow_and_bad_values_are_told_without_internals(run: Callable) -> No
             run(query)
         assert caught.value.advice
         assert not re.search(r"INT\d|LINE|adql_|s0|HUGEINT|SET |TRY", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("big BETWEEN 9007199254740993 AND 1e300", "BCDE"),
+        ("big BETWEEN -1e300 AND 9007199254740992", "AFG"),
+        ("big BETWEEN 0 AND 9223372036854775808", "ABCDE"),
+        ("big BETWEEN 9223372036854775808 AND 9223372036854775809", ""),
+        ("big NOT BETWEEN 9007199254740993 AND 1e300", "AFG"),
+        ("big IN (9007199254740994, 9223372036854775808)", "C"),
+        ("big IN (9223372036854775808)", ""),
+        ("big NOT IN (9223372036854775808, -9223372036854775809)", "ABCDEFG"),
+        ("big IN (9007199254740993, 1.5)", "B"),
+        ("big NOT IN (9007199254740993, 1.5)", "ACDEFG"),
+        ("big < 9223372036854775808", "ABCDEFG"),
+        ("NOT 9223372036854775808 <= big", "ABCDEFG"),
+        ("big > 9223372036854775807", ""),
+        ("big = 9223372036854775808", ""),
+        ("big <> 9223372036854775808", "ABCDEFG"),
+        ("big > -9223372036854775809", "ABCDEFG"),
+        ("big < -9223372036854775809", ""),
+        ("big = -9223372036854775808", "G"),
+        ("big > -9223372036854775808", "ABCDEF"),
+        ("big > -(9223372036854775808)", "ABCDEF"),
+        ("5 < 9223372036854775808 AND 9223372036854775808 > big", "ABCDEFG"),
+        ("small < 9223372036854775808", "ABCDEFG"),
+    ],
+)
+def test_whole_numbers_are_compared_exactly(
+    condition: str, expected: str, ask: Callable, worlds: list
+) -> None:
+    large = [2**53, 2**53 + 1, 2**53 + 2, 2**63 - 2, 2**63 - 1, -1, -(2**63)]
+    rows = [*zip("ABCDEFG", large, range(7), strict=True), ("H", None, None)]
+    columns = (Column("name", "char", "*"), Column("big", "long"), Column("small", "int"))
+    numbers = Table("main", "n", columns, "alerts")
+    held = pa.Table.from_pylist(
+        [dict(zip(("name", "big", "small"), row, strict=True)) for row in rows], arrow_schema(columns)
+    )
+    world = replace(
+        worlds[0],
+        published=Published((Schema("main", (numbers,)),)),
+        rows={"main.n": held},
+        uploads=(),
+    )
+    found = ask(f"SELECT name FROM n WHERE {condition}", world).rows
+    assert sorted(name for (name,) in found) == list(expected)
+
+
+def test_the_least_bigint_is_one(run: Callable) -> None:
+    answered = run("SELECT -9223372036854775808 AS x, -9223372036854775808 + id AS y FROM a WHERE id = 1")
+    assert [column.datatype for column in answered.resolved.outputs] == ["long", "long"]
+    assert answered.rows == [(-(2**63), 1 - 2**63)]
 
 
 def test_sums_are_long_and_random_is_random(run: Callable) -> None:

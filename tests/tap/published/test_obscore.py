@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sodalake.lake.survey import Survey, load_survey
 from sodalake.tap.metadata import Table, arrow_schema
-from sodalake.tap.published import ObscoreView, obscore_table
+from sodalake.tap.published import AlertsView, obscore_table
 from sodalake.tap.published.surveytables import alerts_table
 
 BASE = "https://example.org/lake"
@@ -39,12 +39,12 @@ def ztf_alerts(**changes: pa.Array) -> pa.Table:
     return pa.table(columns)
 
 
-def view_of(survey: Survey, alerts: pa.Table) -> ObscoreView:
-    return ObscoreView(survey, alerts_table(survey, alerts.schema, None), "example.org", BASE)
+def view_of(survey: Survey, alerts: pa.Table) -> AlertsView:
+    return AlertsView(survey, alerts_table(survey, alerts.schema, None), "example.org", BASE)
 
 
 @pytest.fixture
-def ztf() -> ObscoreView:
+def ztf() -> AlertsView:
     return view_of(load_survey("ztf"), ztf_alerts())
 
 
@@ -58,14 +58,14 @@ def test_the_mandatory_columns_come_first() -> None:
     assert table.kind == "view"
 
 
-def test_rows_have_the_types_of_the_table(ztf: ObscoreView) -> None:
+def test_rows_have_the_types_of_the_table(ztf: AlertsView) -> None:
     made = ztf.derive(ztf_alerts(), NAMES)
     assert made.schema == arrow_schema(obscore_table().columns)
     assert made.num_rows == 3
     assert ztf.derive(ztf_alerts().slice(0, 0), NAMES).schema == made.schema
 
 
-def test_values_of_one_alert(ztf: ObscoreView) -> None:
+def test_values_of_one_alert(ztf: AlertsView) -> None:
     row = ztf.derive(ztf_alerts(), NAMES).to_pylist()[0]
     assert row["obs_publisher_did"] == "ivo://example.org/ztf?1786552611115010002"
     assert row["obs_id"] == "1786552611115010002"
@@ -82,7 +82,7 @@ def test_values_of_one_alert(ztf: ObscoreView) -> None:
     assert row["o_ucd"] == "phot.count"
 
 
-def test_what_is_not_known_is_null(ztf: ObscoreView) -> None:
+def test_what_is_not_known_is_null(ztf: AlertsView) -> None:
     rows = ztf.derive(ztf_alerts(), NAMES).to_pylist()
     assert (rows[1]["target_name"], rows[2]["target_name"]) == (None, None)
     assert (rows[1]["t_exptime"], rows[2]["t_exptime"]) == (None, None)
@@ -91,7 +91,7 @@ def test_what_is_not_known_is_null(ztf: ObscoreView) -> None:
     assert all(row["access_estsize"] is None for row in rows)
 
 
-def test_julian_dates_become_modified_ones(ztf: ObscoreView) -> None:
+def test_julian_dates_become_modified_ones(ztf: AlertsView) -> None:
     made = ztf.derive(ztf_alerts(), ["t_min"])["t_min"].to_pylist()
     assert made == [59000.0, 59000.75, None]
     assert ztf.linear["t_min"] == ("jd", -2400000.5)
@@ -134,25 +134,23 @@ def test_dictionaries_are_taken_for_texts() -> None:
     assert view.derive(coded, NAMES).equals(view.derive(alerts, NAMES))
 
 
-def test_only_what_is_needed_is_read(ztf: ObscoreView) -> None:
+def test_only_what_is_needed_is_read(ztf: AlertsView) -> None:
     assert ztf.needs(["s_ra", "calib_level"]) == ("ra",)
     assert ztf.needs(["t_max", "t_min"]) == ("jd", "exptime")
     assert ztf.needs(["instrument_name", "s_fov"]) == ()
     for name in NAMES:
         alone = ztf_alerts().select(list(ztf.needs([name])) or ["jd"])
         assert ztf.derive(alone, [name]).num_rows == 3
-    assert set(ztf.constants) | {n for n in NAMES if ztf.needs([n])} | {"s_fov", "s_pixel_scale"} == set(
-        NAMES
-    )
+    assert set(ztf.values) | {n for n in NAMES if ztf.needs([n])} | {"s_fov", "s_pixel_scale"} == set(NAMES)
 
 
-def test_constants_are_what_rows_have(ztf: ObscoreView) -> None:
+def test_constants_are_what_rows_have(ztf: AlertsView) -> None:
     made = ztf.derive(ztf_alerts(), NAMES)
-    for name, value in ztf.constants.items():
-        assert made[name].to_pylist() == [value] * 3
+    for name, values in ztf.values.items():
+        assert made[name].to_pylist() == list(values) * 3
 
 
-def test_linear_columns_are_what_rows_have(ztf: ObscoreView) -> None:
+def test_linear_columns_are_what_rows_have(ztf: AlertsView) -> None:
     alerts = ztf_alerts()
     made = ztf.derive(alerts, NAMES)
     for name, (column, offset) in ztf.linear.items():
@@ -193,7 +191,7 @@ def test_text_ids_are_escaped_and_found_again() -> None:
     rows = view.derive(alerts, ["obs_publisher_did", "access_url", "obs_id"]).to_pylist()
     assert [row["obs_id"] for row in rows] == ids
     for row, alert in zip(rows, ids, strict=True):
-        assert view.alert_of(row["obs_publisher_did"]) == alert
+        assert view.id_of(row["obs_publisher_did"]) == alert
         assert parse_qs(urlsplit(row["access_url"]).query)["ID"] == [row["obs_publisher_did"]]
 
 
@@ -202,9 +200,9 @@ def test_text_ids_are_escaped_and_found_again() -> None:
     ["", "ivo://example.org/ztf", "ivo://example.org/lsst?7", "ivo://other/ztf?7", "ivo://example.org/ztf?7/science",
      "IVO://example.org/ztf?7", "ivo://example.org/ztf?%37", "x" * 100_000],
 )  # fmt: skip
-def test_what_no_row_has_names_no_alert(ztf: ObscoreView, did: str) -> None:
-    assert ztf.alert_of(did) is None
+def test_what_no_row_has_names_no_alert(ztf: AlertsView, did: str) -> None:
+    assert ztf.id_of(did) is None
 
 
-def test_its_own_identifiers_name_alerts(ztf: ObscoreView) -> None:
-    assert ztf.alert_of("ivo://example.org/ztf?7") == "7"
+def test_its_own_identifiers_name_alerts(ztf: AlertsView) -> None:
+    assert ztf.id_of("ivo://example.org/ztf?7") == "7"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pyarrow as pa
 import pytest
@@ -13,8 +14,10 @@ from sodalake.lake.demo import write_demo_archive
 from sodalake.lake.ingest import ingest
 from sodalake.lake.lake import Lake
 from sodalake.lake.survey import Survey, load_survey, parse_survey
+from sodalake.tap.answers import Answer, Ending
+from sodalake.tap.formats import output_format, write
 from sodalake.tap.metadata import Published, Table
-from sodalake.tap.published import publish
+from sodalake.tap.published import link_descriptors, publish
 from sodalake.tap.published.columntypes import type_of
 from sodalake.tap.published.surveytables import alerts_table
 
@@ -36,6 +39,22 @@ def test_each_survey_is_a_schema_with_alerts_and_objects(published: Published) -
         "tap_schema.schemas", "tap_schema.tables", "tap_schema.columns", "tap_schema.keys", "tap_schema.key_columns",
     ]  # fmt: skip
     assert table(published, "ZTF.Alerts").survey == "ztf"
+
+
+def test_links_refer_to_the_fields_of_their_document(published: Published) -> None:
+    candid, did = (
+        table(published, name).column(column)
+        for name, column in (("ztf.alerts", "candid"), ("ivoa.obscore", "obs_publisher_did"))
+    )
+    assert candid is not None
+    assert did is not None
+    outputs = [replace(candid, name="a b"), replace(did, name="a:b"), replace(candid, name="a_b")]
+    links = link_descriptors(outputs, published, "http://x")
+    told = Answer(outputs, iter(()), Ending, (), links)
+    document = ElementTree.fromstring(b"".join(write(output_format("votable/td")[0], told)))
+    fields = [one.attrib["ID"] for one in document.findall(".//{*}FIELD")]
+    assert len(set(fields)) == 3
+    assert [one.attrib["ref"] for one in document.findall(".//{*}PARAM") if "ref" in one.attrib] == fields
 
 
 @pytest.mark.parametrize("survey", ["ztf", "lsst"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sodalake.lake.rows import check_time
+from sodalake.lake.rows.gateway import _until
 from sodalake.tap.errors import QueryTimeout, TapError
 from sodalake.tap.questions import Question
 from sodalake.tap.running.engine import Engine
@@ -60,8 +60,20 @@ def test_a_query_is_interrupted_when_its_time_is_up(engine: Engine) -> None:
     began = time.monotonic()
     with pytest.raises(QueryTimeout, match=r"longer than the 0\.3 s"):
         engine.table(ENDLESS, {}, Guard(0.3))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     assert engine.table("SELECT 1 AS x", {}, Guard(10)).num_rows == 1
+
+
+def test_a_query_is_interrupted_behind_its_first_rows(engine: Engine) -> None:
+    def read(seconds: float) -> None:
+        guard = Guard(seconds)
+        with engine.connection(guard) as connection:
+            reader = connection.sql(ENDLESS.replace("COUNT(*)", "a.range").replace("= 3", ">= 0"))
+            for batch in reader.to_arrow_reader(1000):
+                assert batch.num_rows
+
+    with pytest.raises(QueryTimeout):
+        read(0.5)
 
 
 def test_a_query_is_interrupted_when_nobody_waits(engine: Engine) -> None:
@@ -91,14 +103,13 @@ def test_a_deadline_stays_with_its_query(session: Session) -> None:
     asked = session.asked(question, "none")
 
     def begun() -> Iterator[pa.RecordBatch]:
-        batches = session.run(question, asked, Guard(1.0), most=None).batches()
+        batches = session.run(question, asked, Guard(60), most=None).batches()
         next(batches)
         return batches
 
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
         batches = one.submit(begun).result()
         two.submit(list, batches).result()
-        time.sleep(1.1)
         for thread in (one, two):
-            thread.submit(check_time).result()
+            assert thread.submit(_until.get).result() is None
             thread.submit(list, session.run(question, asked, Guard(30), most=None).batches()).result()

@@ -217,17 +217,17 @@ LAUGHS = b"""<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;">]><VO
         (document(INT, '<BINARY><STREAM encoding="base64">AAAA</STREAM></BINARY>'), "middle of a row"),
         (document(INT, "<TABLEDATA>" + "<TR><TD>1</TD></TR>" * 6 + "</TABLEDATA>"), "more than 5 rows"),
         (document(INT, '<BINARY><STREAM encoding="base64">' + "AAAA" * 8 + "</STREAM></BINARY>"), "more than 5 rows"),
-        (gzip.compress(document(INT, ROW))[:-12], "gzipped"),
-        (gzip.compress(bytes(300 << 20), 1), "inflates to more than"),
+        (gzip.compress(document(INT, ROW), mtime=0)[:-12], "gzipped"),
+        (gzip.compress(bytes(300 << 20), 1, mtime=0), "inflates to more than"),
         (b"\x89PNG\r\n\x1a\n\0\0", "no table that is known"),
     ],
 )  # fmt: skip
 def test_what_is_broken_is_told_so(content: bytes, said: str) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()  # seconds of work, whatever else the machine does
     with pytest.raises(UploadError, match=said) as caught:
         read_upload("t", content, rows=5)
     assert str(caught.value).startswith("Upload t: ")
-    assert time.perf_counter() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 @pytest.mark.parametrize("name", ["1a", "a b", "", "a.b", "é", "a\n"])

@@ -35,6 +35,8 @@ _STORED: Final[Mapping[str, str]] = {
     "VARCHAR": "text",
 }
 
+_LONGEST: Final = 9  # digits of a length that may cut a text: none is longer
+
 
 def converted_to(expressions: Expressions, node: exp.Expr, place: Place) -> Value:
     """Resolve CAST (ADQL 2.1, 4.7); CHAR(n) and VARCHAR(n) cut what is longer, and fill nothing up."""
@@ -59,7 +61,7 @@ def converted_to(expressions: Expressions, node: exp.Expr, place: Place) -> Valu
     if kind == "text":
         length = target.expressions[0].this.this if target.expressions else None
         made = converted(value, "text") if value.kind != "null" else cast(value.node, "VARCHAR")
-        if length is None:
+        if length is None or len(length.lstrip("0")) > _LONGEST:
             return Value(made, "text")
         return Value(call("CUT", made, exp.Literal(this=length, is_string=False)), "text")
     if value.kind == "timestamp":

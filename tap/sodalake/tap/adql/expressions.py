@@ -20,7 +20,7 @@ from ..errors import AdqlError
 from . import calls
 from .kinds import ARRAYS, GEOMETRY, INTEGERS, NUMBERS, common, described
 from .places import close_to, error_of
-from .scopes import Scope, matching
+from .scopes import Relation, Scope, matching
 from .screening import CALL
 from .values import Value, cast, number, whole
 
@@ -128,6 +128,9 @@ class Expressions:
             if table is None:
                 found = scope.unqualified(text, quoted)
                 if len(found) > 1:
+                    first = found[0][0]
+                    if isinstance(first, Relation) and all(one is first for one, _ in found):
+                        raise self._several(node, text, first, [at for _, at in found])
                     raise self._ambiguous(node, text, [getattr(one, "name", "") for one, _ in found])
                 if found:
                     one, at = found[0]
@@ -152,7 +155,7 @@ class Expressions:
                     relation = relations[0]
                     places = matching(text, quoted, relation.shape.exact, relation.shape.folded)
                     if len(places) > 1:
-                        raise self._ambiguous(node, text, [relation.shape.names[at] for at in places])
+                        raise self._several(node, text, relation, places)
                     if places:
                         return relation.value(places[0])
                     raise self._unknown(node, text, quoted, relation.shape.names, f" in {relation.name}")
@@ -172,6 +175,15 @@ class Expressions:
             node, f"{name} may be a column of {' or of '.join(where)}.", f"Write {where[0]}.{name}."
         )
 
+    def _several(self, node: exp.Expr, name: str, relation: Relation, places: list[int]) -> AdqlError:
+        names = list(dict.fromkeys(relation.shape.names[at] for at in places))
+        advice = (
+            "Give each another name, by AS."
+            if len(names) == 1
+            else f'In double quotes case matters: write "{names[0]}".'
+        )
+        return self.wrong(node, f"{name} may be any of {len(places)} columns of {relation.name}.", advice)
+
     def _unknown(
         self, node: exp.Expr, name: str, quoted: bool, names: tuple[str, ...], where: str
     ) -> AdqlError:
@@ -188,14 +200,16 @@ class Expressions:
         text = node.this
         if node.args.get("is_string"):
             return Value(exp.Literal(this=text, is_string=True), "text", constant=text)
-        return self._number(node, int(text) if text.isdigit() and len(text) < 40 else float(text))
+        return self._number(node, int(text) if text.isdigit() and len(text) < 300 else float(text))
 
     def _number(self, at: exp.Expr, value: float) -> Value:
+        exact = None
         if isinstance(value, int) and whole(value) == "double":
-            value = float(value)
+            exact, value = value, float(value)
         if isinstance(value, float) and not math.isfinite(value):
             raise self.wrong(at, "This number is too large.", "Numbers reach to 1.7E308.")
-        return Value(number(value), whole(value) if isinstance(value, int) else "double", constant=value)
+        kind = whole(value) if isinstance(value, int) else "double"
+        return Value(number(value), kind, constant=value, exact=exact)
 
     def _null(self, node: exp.Expr, place: Place) -> Value:
         return Value(exp.Null(), "null")
@@ -228,10 +242,12 @@ class Expressions:
 
     def _logical(self, node: exp.Expr, place: Place) -> Value:
         chain = self._chain(node, (exp.And, exp.Or))
-        left = self.condition(chain[0].this, place)
+        parts, kind = [self.condition(chain[0].this, place)], type(chain[0])
         for one in chain:
-            left = type(one)(this=left, expression=self.condition(one.expression, place))
-        return Value(left, "condition")
+            if type(one) is not kind:  # of other parts what stands before is the first
+                parts, kind = [_balanced(kind, parts)], type(one)
+            parts.append(self.condition(one.expression, place))
+        return Value(_balanced(kind, parts), "condition")
 
     def _not(self, node: exp.Expr, place: Place) -> Value:
         return Value(exp.Not(this=self.condition(node.this, place)), "condition")
@@ -239,7 +255,8 @@ class Expressions:
     def _neg(self, node: exp.Expr, place: Place) -> Value:
         value = self.number(node.this, place, "What has a sign")
         if isinstance(value.constant, int | float):
-            return self._number(node, -value.constant)
+            # -2**63 is a BIGINT, though 2**63 is none.
+            return self._number(node, -(value.constant if value.exact is None else value.exact))
         inner = cast(value.node, "BIGINT") if value.kind in INTEGERS[:3] else value.node
         kind = "long" if value.kind in INTEGERS else value.kind
         if isinstance(inner, exp.Binary | exp.Neg):
@@ -295,10 +312,7 @@ class Expressions:
     def _comparison(self, node: exp.Expr, place: Place) -> Value:
         left, right = self.scalar(node.this, place), self.scalar(node.expression, place)
         self.comparable(node, left, right)
-        made: type[exp.Expr] = type(node)
-        if left.constant is not None and right.constant is None:
-            left, right, made = right, left, _COMPARED[made]
-        return Value(made(this=left.node, expression=right.node), "condition")
+        return Value(_compared(type(node), left, right), "condition")
 
     def comparable(self, node: exp.Expr, *values: Value) -> None:
         """Refuse to compare what cannot be compared; make timestamps of texts that stand against timestamps."""
@@ -343,8 +357,13 @@ class Expressions:
     def _between(self, node: exp.Expr, place: Place) -> Value:
         values = [self.scalar(node.args[part], place) for part in ("this", "low", "high")]
         self.comparable(node, *values)
-        this, low, high = (value.node for value in values)
-        return Value(exp.Between(this=this, low=low, high=high), "condition")
+        this, low, high = values
+        if this.kind == "long" and not {low.kind, high.kind} <= {*INTEGERS, "null"}:
+            # Together they would be compared as doubles; each bound by itself is not.
+            again = Value(this.node.copy(), this.kind, constant=this.constant)
+            both = _compared(exp.GTE, this, low), _compared(exp.LTE, again, high)
+            return Value(exp.And(this=both[0], expression=both[1]), "condition")
+        return Value(exp.Between(this=this.node, low=low.node, high=high.node), "condition")
 
     def _in(self, node: exp.Expr, place: Place) -> Value:
         value = self.scalar(node.this, place)
@@ -359,7 +378,15 @@ class Expressions:
             return Value(exp.In(this=value.node, query=tree), "condition")
         listed = [self.scalar(one, place) for one in node.expressions]
         self.comparable(node, value, *listed)
-        return Value(exp.In(this=value.node, expressions=[one.node for one in listed]), "condition")
+        if value.kind != "long":
+            return Value(exp.In(this=value.node, expressions=[one.node for one in listed]), "condition")
+        # One double among them, and all would be compared as doubles.
+        integers = [one.node for one in listed if one.kind in INTEGERS or one.kind == "null"]
+        others = [one.node for one in listed if one.kind not in (*INTEGERS, "null") and one.exact is None]
+        made: list[exp.Expr] = [
+            exp.In(this=value.node.copy(), expressions=nodes) for nodes in (integers, others) if nodes
+        ]
+        return Value(_balanced(exp.Or, made or [_beyond(exp.EQ, value, 2**63)]), "condition")
 
     def _like(self, node: exp.Expr, place: Place) -> Value:
         made = type(node)(
@@ -388,6 +415,35 @@ class Expressions:
                 node, f"This query is used as a value and has {len(outputs)} columns.", "It must have one."
             )
         return Value(tree, outputs[0].kind, outputs[0].unit)
+
+
+def _balanced(kind: type[exp.Expr], parts: list[exp.Expr]) -> exp.Expr:
+    """Return a tree of AND, or of OR, as flat as can be, in their order: whoever walks it goes a few steps deep."""
+    while len(parts) > 1:
+        pairs = zip(parts[::2], parts[1::2], strict=False)
+        odd = parts[-1:] if len(parts) % 2 else []
+        parts = [kind(this=one, expression=other) for one, other in pairs] + odd
+    return parts[0]
+
+
+def _compared(made: type[exp.Expr], left: Value, right: Value) -> exp.Expr:
+    """Return a comparison, a literal on its right side."""
+    if (left.constant is not None and right.constant is None) or (
+        left.exact is not None and right.kind in INTEGERS
+    ):
+        left, right, made = right, left, _COMPARED[made]
+    if right.exact is not None and left.kind in INTEGERS:
+        return _beyond(made, left, right.exact)
+    return made(this=left.node, expression=right.node)
+
+
+def _beyond(made: type[exp.Expr], value: Value, bound: int) -> exp.Expr:
+    """Return the comparison of an integer with one that no BIGINT reaches: true or false for all, but NULL of NULL."""
+    true = made is exp.NEQ or made in ((exp.LT, exp.LTE) if bound > 0 else (exp.GT, exp.GTE))
+    compared = (exp.LTE if true else exp.GT)(this=value.node, expression=number(2**63 - 1))
+    if not true:
+        compared.meta["never"] = True  # so that no row is read for it
+    return compared
 
 
 def _operand(value: Value, kind: str) -> exp.Expr:

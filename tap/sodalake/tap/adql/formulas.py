@@ -13,6 +13,8 @@ __all__ = ["FORMULAS", "MACROS"]
 _NAN: Final = "CAST('NaN' AS DOUBLE)"
 _X: Final = "CAST({0} AS DOUBLE)"
 _Y: Final = "CAST({1} AS DOUBLE)"
+# No number has digits beyond these, and what rounds takes an INTEGER only.
+_DIGITS: Final = "CAST(CASE WHEN ({1}) > 400 THEN 400 WHEN ({1}) < -400 THEN -400 ELSE ({1}) END AS INTEGER)"
 _UP: Final = repr(1 + 2**-51)
 """Two steps above 1: 0.29 * 100 is 28.999999999999996, and TRUNCATE(0.29, 2) shall be 0.29."""
 _JD: Final = "2440587.5e0"  # of 1970-01-01T00:00:00
@@ -56,7 +58,7 @@ FORMULAS: Final[Mapping[tuple[str, int], str]] = {
     ("RAND", 0): "random()",
     ("RAND", 1): "random()",  # what the argument means is undefined (2.3)
     ("ROUND", 1): f"round({_X})",
-    ("ROUND", 2): f"round({_X}, CAST({{1}} AS INTEGER))",
+    ("ROUND", 2): f"round({_X}, {_DIGITS})",
     ("SHAPE", 1): "adql_shape({0})",
     ("SIN", 1): f"sin({_X})",
     ("SQRT", 1): f"nullif(sqrt({_X}), {_NAN})",
@@ -66,7 +68,7 @@ FORMULAS: Final[Mapping[tuple[str, int], str]] = {
     ("TEXT_POLYGON", 1): "adql_text_numbers({0}, 0)",
     ("TIMESTAMP_TEXT", 1): "strftime({0}, '%Y-%m-%dT%H:%M:%S.%f')",
     ("TRUNCATE", 1): f"trunc({_X})",
-    ("TRUNCATE", 2): f"trunc({_X} * {_UP}, CAST({{1}} AS INTEGER))",
+    ("TRUNCATE", 2): f"trunc({_X} * {_UP}, {_DIGITS})",
     ("UPPER", 1): "upper({0})",
 }
 """Name and number of arguments → SQL, its arguments as {0}, {1}, …"""

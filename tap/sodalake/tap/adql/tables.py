@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -11,6 +10,7 @@ from sqlglot import exp
 
 from ..errors import AdqlError
 from ..metadata import Published, Table
+from ..resolved import OWN_TABLES
 from .expressions import Expressions, Place
 from .kinds import common, votable
 from .outputs import Output, shape_of_outputs
@@ -20,7 +20,6 @@ from .values import Value, converted
 
 __all__ = ["Tables", "limited"]
 
-_IDS: Final = re.compile(r"s\d+")
 _PARTS: Final = ("method", "side", "kind", "on", "using")
 
 
@@ -186,13 +185,15 @@ class Tables:
             scope, joins = self._joins(scope, inner)
             return _nested(table, joins), scope
         alias = node.args.get("alias")
-        if alias is None:
-            table, scope = self._item(node.this, outer)
-            inner = node.args.get("joins")
-            if not inner:
-                return table, scope
-            scope, joins = self._joins(scope, inner)
-            return _nested(table, joins), scope
+        table, scope = self._item(node.this, outer) if alias is None else self._derived(node, alias, outer)
+        inner = node.args.get("joins")
+        if not inner:
+            return table, scope
+        scope, joins = self._joins(scope, inner)
+        return _nested(table, joins), scope
+
+    def _derived(self, node: exp.Expr, alias: exp.Expr, outer: Scope | None) -> tuple[exp.Expr, Scope]:
+        """Resolve a subquery that has a name."""
         made, outputs = self._query(node.this, outer)
         identifier = alias.this
         name = self.alias(identifier.this)
@@ -270,9 +271,9 @@ class Tables:
         return self.expressions.wrong(node, f"There is no table {written}.", advice)
 
     def alias(self, name: str) -> str:
-        """Return a name that no other table of the query has, whatever its case, and no source."""
+        """Return a name that no other table of the query has, whatever its case, nor one that is given to DuckDB."""
         made, count = name, 1
-        while made.lower() in self._aliases or _IDS.fullmatch(made.lower()):
+        while made.lower() in self._aliases or OWN_TABLES.fullmatch(made):
             count += 1
             made = f"{name}_{count}"
         self._aliases.add(made.lower())
@@ -281,12 +282,8 @@ class Tables:
 
 def _nested(table: exp.Expr, joins: list[exp.Expr]) -> exp.Expr:
     """Return joined tables in parentheses."""
-    if isinstance(table, exp.Table):
-        table.set("joins", joins)
-        return exp.Subquery(this=table)
-    return exp.Subquery(
-        this=exp.Subquery(this=table) if table.args.get("alias") is None else table, joins=joins
-    )
+    table.set("joins", joins)
+    return exp.Subquery(this=table)
 
 
 def _visible(scope: Scope) -> list[str]:

@@ -14,7 +14,7 @@ def factor(given: str, wanted: str) -> float:
     Raises
     ------
     ValueError
-        With a sentence: no unit, a unit that no factor leads from or to (mag, dB), or units of different things.
+        With a sentence: no unit, a function of one (mag(Jy)), or units of different things.
     """
     from astropy import units as u  # half a second, which only queries with IN_UNIT wait for
 
@@ -24,7 +24,7 @@ def factor(given: str, wanted: str) -> float:
             made.append(u.Unit(text, format="vounit", parse_strict="raise"))
         except (ValueError, TypeError, u.UnitsError) as error:
             raise ValueError(f"“{text}” is no unit.") from error
-    if any(not isinstance(unit, u.UnitBase) for unit in made) or (u.mag in made and made[0] != made[1]):
+    if any(not isinstance(unit, u.UnitBase) for unit in made):
         raise ValueError(f"No factor leads from {given} to {wanted}.")
     try:
         return float(made[0].to(made[1]))

@@ -29,6 +29,8 @@ class Value:
         What is known of the column, if it is nothing but one.
     constant
         Its value, if it is a literal or computed of literals; geometry: the numbers it is made of.
+    exact
+        A whole number that no BIGINT holds, where the constant is but the double nearest to it.
     """
 
     node: exp.Expr
@@ -36,6 +38,7 @@ class Value:
     unit: str = ""
     column: Column | None = None
     constant: int | float | str | tuple[float, ...] | None = None
+    exact: int | None = None
 
 
 def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
@@ -51,6 +54,8 @@ def cast(node: exp.Expr, sql: str) -> exp.Cast:
 def number(value: float) -> exp.Expr:
     """Return a number as a literal, so that it is read back as the same; finite."""
     literal = exp.Literal(this=repr(abs(value)), is_string=False)
+    if isinstance(value, int) and value == -(2**63):
+        return cast(exp.Neg(this=literal), "BIGINT")  # by themselves its digits are of a wider type
     return exp.Neg(this=literal) if value < 0 or (value == 0 and math.copysign(1, value) < 0) else literal
 
 

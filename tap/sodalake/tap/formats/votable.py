@@ -6,7 +6,6 @@ Local validators know versions up to 1.4, and all since 1.3 share one namespace.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -17,6 +16,7 @@ from sodalake.tap.answers import Answer, Ending, Info
 from sodalake.tap.metadata import Column
 
 from .binary import Base64, Layout, wide_columns
+from .idents import idents_of
 from .markup import attribute, content
 from .shapes import NULLS, shapes_of
 from .slices import rows_at_once, slices
@@ -29,7 +29,6 @@ _OPEN: Final = (
     '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">\n'
     '<RESOURCE type="results">\n'
 )
-_NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 def votable(answer: Answer, serialization: str) -> Iterator[bytes]:
@@ -157,7 +156,7 @@ def _fields(columns: tuple[Column, ...], serialization: str) -> bytes:
     """Return the FIELD elements; the same columns are asked for again and again, and take 0.1 ms to describe."""
     return "".join(
         _field(column, ident, serialization)
-        for column, ident in zip(columns, _idents([column.name for column in columns]), strict=True)
+        for column, ident in zip(columns, idents_of([column.name for column in columns]), strict=True)
     ).encode()
 
 
@@ -179,28 +178,6 @@ def _field(column: Column, ident: str, serialization: str) -> str:
         )
     )
     return f"<FIELD{attributes}>\n{inside}</FIELD>\n" if inside else f"<FIELD{attributes}/>\n"
-
-
-def _idents(names: Sequence[str]) -> list[str]:
-    """Return an XML ID for each name: the name itself wherever it can be one.
-
-    Clients that find an ID that is not the name believe the ID, or shout the name (stilts tapquery).
-    """
-    taken = {name for name in names if _NCNAME.fullmatch(name)}
-    found: list[str] = []
-    used: set[str] = set()
-    for name in names:
-        ident = name
-        if not _NCNAME.fullmatch(name) or name in used:
-            base = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-            base = base if _NCNAME.fullmatch(base) else f"_{base}"
-            ident, number = base, 1
-            while ident in taken or ident in used:
-                number += 1
-                ident = f"{base}_{number}"
-        used.add(ident)
-        found.append(ident)
-    return found
 
 
 def _infos(infos: Iterable[Info]) -> str:

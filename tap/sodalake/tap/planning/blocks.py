@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -25,13 +25,13 @@ class Condition:
     holds_for
         Ids of the block's sources whose rows it restricts: those on the preserved side of an outer join are not
         restricted by its ON.
-    in_where
-        Whether it stands in WHERE.
+    nullable
+        Ids of those whose rows may be nulls of an outer join where it is looked at: it may be about these.
     """
 
     node: exp.Expr
     holds_for: frozenset[str]
-    in_where: bool
+    nullable: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -42,22 +42,27 @@ class Block:
     sources: dict[str, Source] = field(default_factory=dict)
     nodes: dict[str, exp.Table] = field(default_factory=dict)
     conditions: list[Condition] = field(default_factory=list)
-    has_outer_join: bool = False
 
     def of(self, source: str) -> Iterator[exp.Expr]:
         """Yield the conditions that hold for a source."""
         return (condition.node for condition in self.conditions if source in condition.holds_for)
 
+    def table(self, source: str) -> exp.Table:
+        """Return a copy of a source's table, without what is joined to it in the same parentheses."""
+        node = self.nodes[source].copy()
+        node.set("joins", None)
+        return node
+
     def local(self, source: str) -> list[exp.Expr]:
         """Return the conditions that can be applied to a source's rows before anything else is.
 
-        One of a WHERE may be about the nulls that an outer join makes, so it is left out where there is such a join.
+        One that may be about the nulls that an outer join has made of them is left out.
         """
         return [
             condition.node
             for condition in self.conditions
             if source in condition.holds_for
-            and not (condition.in_where and self.has_outer_join)
+            and source not in condition.nullable
             and _is_local(condition.node, source)
         ]
 
@@ -85,33 +90,46 @@ def _number(source: str) -> int:
 
 
 def _read_conditions(block: Block) -> None:
-    everything = frozenset(block.sources)
+    ids = {id(node): source for source, node in block.nodes.items()}
+    first = block.select.args["from_"].this
+    joins = block.select.args.get("joins") or ()
+    _, nullable = _read_joins(_read_table(first, ids, block), joins, ids, block)
     where = block.select.args.get("where")
     if where is not None:
-        for node in conjuncts(where.this):
-            block.conditions.append(Condition(node, everything, in_where=True))
-    for join in block.select.find_all(exp.Join):
-        if join.find_ancestor(exp.Select) is not block.select:
-            continue
-        side = (join.side or "").upper()
-        right = frozenset(
-            source for source, node in block.nodes.items() if node is join.this or _is_in(node, join.this)
-        )
-        block.has_outer_join |= bool(side)
-        holds = {"": everything, "LEFT": right, "RIGHT": everything - right}.get(side, frozenset())
-        condition = join.args.get("on")
-        if condition is not None:
-            for node in conjuncts(condition):
-                block.conditions.append(Condition(node, holds, in_where=False))
+        everything = frozenset(block.sources)
+        nodes = conjuncts(where.this)
+        block.conditions[:0] = [Condition(node, everything, nullable) for node in nodes]
 
 
-def _is_in(node: exp.Expr, other: exp.Expr) -> bool:
-    parent = node.parent
-    while parent is not None:
-        if parent is other:
-            return True
-        parent = parent.parent
-    return False
+# Sources, and which of these an outer join may have made nulls of.
+_Seen = tuple[frozenset[str], frozenset[str]]
+
+
+def _read_table(node: exp.Expr, ids: Mapping[int, str], block: Block) -> _Seen:
+    """Read the conditions of what FROM or a join names: a table, a subquery, or joins in parentheses."""
+    nothing: frozenset[str] = frozenset()
+    if isinstance(node, exp.Table):
+        seen = frozenset(source for source in (ids.get(id(node)),) if source is not None), nothing
+    elif node.args.get("alias") is not None:
+        seen = nothing, nothing
+    else:
+        seen = _read_table(node.this, ids, block)
+    return _read_joins(seen, node.args.get("joins") or (), ids, block)
+
+
+def _read_joins(seen: _Seen, joins: Iterable[exp.Expr], ids: Mapping[int, str], block: Block) -> _Seen:
+    """Read the conditions of joins to what was `seen` before them; return what is seen behind them."""
+    left, nullable = seen
+    for join in joins:
+        right, right_nullable = _read_table(join.this, ids, block)
+        nullable |= right_nullable
+        side = str(join.args.get("side") or "").upper()
+        holds = {"": left | right, "LEFT": right, "RIGHT": left}.get(side, frozenset())
+        for node in conjuncts(join.args.get("on")):
+            block.conditions.append(Condition(node, holds, nullable))
+        nullable |= {"LEFT": right, "RIGHT": left, "FULL": left | right}.get(side, frozenset())
+        left |= right
+    return left, nullable
 
 
 def _is_local(node: exp.Expr, source: str) -> bool:

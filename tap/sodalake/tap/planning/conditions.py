@@ -193,18 +193,20 @@ def circle_around(places: list[tuple[float, float]]) -> Circle:
 
 # ---------------------------------------------------------------------- reading the tree
 
+_ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div)
+
 
 def conjuncts(node: exp.Expr | None) -> Iterator[exp.Expr]:
-    """Yield the conditions that must all hold."""
-    if node is None:
-        return
-    if isinstance(node, exp.Paren):
-        yield from conjuncts(node.this)
-    elif isinstance(node, exp.And):
-        yield from conjuncts(node.this)
-        yield from conjuncts(node.expression)
-    else:
-        yield node
+    """Yield the conditions that must all hold, in their order."""
+    waiting = [] if node is None else [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, exp.Paren):
+            waiting.append(one.this)
+        elif isinstance(one, exp.And):
+            waiting += (one.expression, one.this)
+        else:
+            yield one
 
 
 def constant(node: exp.Expr | None) -> int | float | str | None:
@@ -212,8 +214,8 @@ def constant(node: exp.Expr | None) -> int | float | str | None:
 
     Two integers divide to an integer, as in ADQL.
     """
-    if isinstance(node, exp.Paren):
-        return constant(node.this)
+    while isinstance(node, exp.Paren):
+        node = node.this
     if isinstance(node, exp.Literal):
         if node.is_string:
             return str(node.this)
@@ -225,15 +227,29 @@ def constant(node: exp.Expr | None) -> int | float | str | None:
     if isinstance(node, exp.Neg):
         value = constant(node.this)
         return None if value is None or isinstance(value, str) else -value
-    if isinstance(node, exp.Add | exp.Sub | exp.Mul | exp.Div):
-        one, two = constant(node.this), constant(node.expression)
-        if one is None or two is None or isinstance(one, str) or isinstance(two, str):
+    if isinstance(node, _ARITHMETIC):
+        return _calculated_chain(node)
+    return None
+
+
+def _calculated_chain(node: exp.Expr) -> int | float | None:
+    """Return what operations that hang on each other's left side come to: such may be thousands."""
+    chain = [node]
+    while isinstance(chain[-1].this, _ARITHMETIC):
+        chain.append(chain[-1].this)
+    value = constant(chain[-1].this)
+    for one in reversed(chain):
+        # What is on the right is looked at only where all before it is known.
+        if value is None or isinstance(value, str):
+            return None
+        other = constant(one.expression)
+        if other is None or isinstance(other, str):
             return None
         try:
-            return _calculated(node, one, two)
+            value = _calculated(one, value, other)
         except (ZeroDivisionError, OverflowError):
             return None
-    return None
+    return None if isinstance(value, str) else value
 
 
 def _calculated(node: exp.Expr, one: int | float, two: int | float) -> int | float:
@@ -339,6 +355,9 @@ def _of(node: exp.Expr, about: _About) -> Constraints:
     kind = type(node)
     if kind in _FLIPPED:
         assert isinstance(node, exp.Binary)
+        place = source_column(node.this) if node.meta.get("never") else None
+        if place is not None and place[0] == about.source:
+            return Constraints(keys={place[1]: frozenset()})
         return _compared(node.this, kind, node.expression, about) & _compared(
             node.expression, _FLIPPED[kind], node.this, about
         )
@@ -361,7 +380,7 @@ def _compared(column: Any, kind: Any, value: Any, about: _About) -> Constraints:
     if literal is None:
         return Constraints()
     if kind is exp.EQ:
-        found = Constraints(keys={place[1]: frozenset([_text(literal)])})
+        found = _keyed(place[1], [literal])
         if isinstance(literal, str):
             return found
         return replace(found, intervals={place[1]: Interval(float(literal), float(literal))})
@@ -373,19 +392,25 @@ def _compared(column: Any, kind: Any, value: Any, about: _About) -> Constraints:
     return Constraints(intervals={place[1]: Interval(low=edge) if low_side else Interval(high=edge)})
 
 
+def _keyed(column: str, values: list[int | float | str]) -> Constraints:
+    """Return that a column is one of some values; nothing where one of them is a double that several integers equal."""
+    if any(isinstance(value, float) and abs(value) >= 2**53 for value in values):
+        return Constraints()
+    return Constraints(keys={column: frozenset(map(_text, values))})
+
+
 def _text(value: int | float | str) -> str:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
-    return str(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _listed(node: exp.In, about: _About) -> Constraints:
     place = source_column(node.this)
     values = [constant(one) for one in node.args["expressions"]]
-    if place is None or place[0] != about.source or any(value is None for value in values):
+    known = [value for value in values if value is not None]
+    if place is None or place[0] != about.source or len(known) < len(values):
         return Constraints()
-    found = Constraints(keys={place[1]: frozenset(_text(value) for value in values if value is not None)})
-    numbers = [float(value) for value in values if value is not None and not isinstance(value, str)]
+    found = _keyed(place[1], known)
+    numbers = [float(value) for value in known if not isinstance(value, str)]
     if len(numbers) == len(values):
         return replace(found, intervals={place[1]: Interval(min(numbers), max(numbers))})
     return found

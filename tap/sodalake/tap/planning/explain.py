@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from .plan import ARCHIVE, Access, Plan, Read
+from .plan import ARCHIVE, Joined, Leg, Plan, Read
 
 __all__ = ["explained"]
 
@@ -16,9 +16,15 @@ _PATHS = {
     "sky": "row store, by place",
     "time": "row store, by time",
     "class": "row store, by class",
-    "archive": "Parquet archive",
+    "image": "row store, by image id",
+    "images": "row store, all images",
     "given": "given with the query",
     "nothing": "nothing: no row can fulfil the conditions",
+}
+_ALL = {
+    "alerts": "Parquet archive",
+    "objects": "row store, all objects",
+    "images": "row store, all images",
 }
 _SHOWN = 4
 
@@ -35,10 +41,9 @@ def explained(plan: Plan, counted: Mapping[str, tuple[str, int]] | None = None) 
     for read in plan.reads:
         lines.append(f"{read.source} = {read.table.qualified}: {_columns(read)}")
         for leg in read.legs:
-            lines += [f"  {line}" for line in _access(leg.survey, leg.access)]
+            lines += [f"  {line}" for line in _access(leg)]
         if read.joined is not None:
-            how = "places near" if read.joined.kind == "near" else f"{read.joined.column} as in"
-            lines.append(f"  or, where that is less, by the {how} those of {read.joined.other}")
+            lines.append(f"  or, where that is less, by the {_reached(read.joined)}")
         if read.pairs is not None:
             lines.append(f"  matched with {read.pairs.other} by HEALPix cells")
         if read.reduction is not None:
@@ -51,17 +56,27 @@ def explained(plan: Plan, counted: Mapping[str, tuple[str, int]] | None = None) 
     return "\n".join(lines)
 
 
+def _reached(joined: Joined) -> str:
+    if joined.kind == "near":
+        return f"places near those of {joined.other}"
+    if joined.kind == "covers":
+        return f"outlines around the places of {joined.other}"
+    return f"{joined.column} as in those of {joined.other}"
+
+
 def _columns(read: Read) -> str:
     names = ", ".join(read.columns[:_SHOWN])
     more = len(read.columns) - _SHOWN
     return f"{len(read.columns)} columns ({names}{f' and {more} more' if more > 0 else ''})"
 
 
-def _access(survey: str, access: Access) -> list[str]:
+def _access(leg: Leg) -> list[str]:
+    survey, access = leg.survey, leg.access
+    path = _ALL[leg.content] if access.path == ARCHIVE else _PATHS[access.path]
     about = "" if access.rows is None else f", about {access.rows} rows"
     size = f", {access.bytes / 1e6:.3g} MB of columns" if access.path == ARCHIVE else ""
     whose = f"{survey}: " if survey else ""
-    lines = [f"{whose}{_PATHS[access.path]}{about}{size}"]
+    lines = [f"{whose}{path}{about}{size}"]
     if access.keys:
         shown = ", ".join(access.keys[:_SHOWN])
         lines.append(f"  {len(access.keys)} keys: {shown}{' …' if len(access.keys) > _SHOWN else ''}")

@@ -1,4 +1,4 @@
-"""What a planner knows of a lake without reading it: how many alerts there are when, and which indices are whole."""
+"""What a planner knows of a lake without reading it: how many rows there are when, and which indices are whole."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from sodalake.lake.flatrows import covering_schema, flat_schema
 from sodalake.lake.lake import Lake
 from sodalake.lake.survey import Survey
 
-__all__ = ["Facts", "SurveyFacts"]
+__all__ = ["Facts", "ImageFacts", "SurveyFacts"]
 
 _TEXT = 12  # bytes of a text in a column, by and large: ids, names of classes
+_OUTLINE = 300  # of an image's outline as text
 _ALERT_INDICES = ("sky", "time", "class")
 
 
 @dataclass(frozen=True, slots=True)
 class SurveyFacts:
-    """What is known of one survey at one moment.
+    """What is known of one survey of alerts at one moment.
 
     Attributes
     ----------
@@ -75,6 +76,23 @@ class SurveyFacts:
         return sum(self.widths.get(name, 8) for name in columns)
 
 
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is known of one survey of images at one moment.
+
+    Attributes
+    ----------
+    total
+        Images of all files that may be seen.
+    """
+
+    total: int
+
+    def width(self, columns: Sequence[str]) -> int:
+        """Return the bytes a row of these columns takes, by and large."""
+        return sum(_OUTLINE if name == "s_region" else _TEXT for name in columns)
+
+
 class Facts:
     """The facts of a lake's surveys, as they are now."""
 
@@ -84,7 +102,7 @@ class Facts:
         self._lock = threading.Lock()
 
     def of(self, survey: str) -> SurveyFacts:
-        """Return what is known of a survey; read again only when its files have changed."""
+        """Return what is known of a survey of alerts; read again only when its files have changed."""
         view = self._lake.catalogue(survey).view()
         known = self._known.get(survey)
         if known is not None and known[0] == view.generation:
@@ -107,6 +125,11 @@ class Facts:
             )
             self._known[survey] = view.generation, facts
         return facts
+
+    def of_images(self, survey: str) -> ImageFacts:
+        """Return what is known of a survey of images."""
+        records = self._lake.catalogue(survey).view().records.values()
+        return ImageFacts(sum(record.rows for record in records if record.state == "committed"))
 
 
 def _width(kind: pa.DataType) -> int:

@@ -6,7 +6,8 @@ table of pairs of row numbers, and the join is one by these, with its own condit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -14,11 +15,14 @@ from sodalake.tap.resolved import Source
 
 from .blocks import Block
 from .conditions import conjuncts, constant, function_is_true, is_function, source_column
+from .owncolumns import partner_column, row_column
 from .plan import Joined
 
 __all__ = ["candidates", "pair_up"]
 
-_KEY_ROLES = ("alert", "object")
+_KEY_ROLES = ("alert", "object", "image")
+# Of a diameter: half of it, and a little, since outlines are rounded.
+_HALF = 0.55
 
 
 def candidates(source: Source, block: Block, all_sources: dict[str, Source]) -> Iterator[Joined]:
@@ -29,16 +33,14 @@ def candidates(source: Source, block: Block, all_sources: dict[str, Source]) -> 
         node = condition.node
         if isinstance(node, exp.In) and node.args.get("query") is not None:
             yield from _listed(node, source, all_sources)
-        elif (near := _near(node)) is not None:
-            for mine, other, radius in _both_ways(near):
-                if mine[0] == source.id and _is_place(mine, source) and other[0] != source.id:
-                    yield Joined(
-                        other[0],
-                        "near",
-                        place=(mine[1], mine[2]),
-                        other_place=(other[1], other[2]),
-                        radius=radius,
-                    )
+        elif (near := _near(node, all_sources)) is not None:
+            for way in near.both_ways():
+                if way.column == source.id and _is_place(way, source) and way.other != source.id:
+                    if way.kind == "covers":
+                        # There is an index of the outlines themselves.
+                        yield replace(way, column="", radius=0.0, own=False)
+                    elif not way.own:
+                        yield replace(way, column="")
         elif isinstance(node, exp.EQ):
             one, two = source_column(node.this), source_column(node.expression)
             for mine_, other_ in ((one, two), (two, one)):
@@ -69,10 +71,38 @@ def _listed(node: exp.In, source: Source, all_sources: dict[str, Source]) -> Ite
 
 
 _Place = tuple[str, str, str]  # source, longitude, latitude
-_Near = tuple[_Place, _Place, float | tuple[str, str]]  # a radius, or the column that holds it
 
 
-def _near(node: exp.Expr) -> _Near | None:
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """Two places that are near each other: within degrees, or the value of a column of one of the two, times a scale.
+
+    `covers`: the first is in the outline around the second, whose diameter the column is.
+    """
+
+    one: _Place
+    two: _Place
+    radius: float | tuple[str, str]
+    scale: float = 1.0
+    covers: bool = False
+
+    def both_ways(self) -> Iterator[Joined]:
+        """Yield how rows of the one (whose id is `Joined.column`) and of the other are joined, cones around each."""
+        for mine, other in ((self.one, self.two), (self.two, self.one)):
+            owner = "" if isinstance(self.radius, float) else self.radius[0]
+            yield Joined(
+                other[0],
+                "covers" if self.covers and mine is self.two else "near",
+                column=mine[0],
+                place=mine[1:],
+                other_place=other[1:],
+                radius=self.radius if isinstance(self.radius, float) else self.radius[1],
+                scale=self.scale,
+                own=bool(owner) and owner == mine[0],
+            )
+
+
+def _near(node: exp.Expr, sources: Mapping[str, Source]) -> _Near | None:
     """Read a condition that two places of rows are near each other."""
     if isinstance(node, exp.LT | exp.LTE | exp.GT | exp.GTE):
         less = isinstance(node, exp.LT | exp.LTE)
@@ -82,8 +112,10 @@ def _near(node: exp.Expr) -> _Near | None:
             return None
         return _of(call.expressions[0], call.expressions[1], bound)
     call = function_is_true(node, ("CONTAINS",))
-    if call is None or not is_function(call.expressions[1], "CIRCLE"):
+    if call is None:
         return None
+    if not is_function(call.expressions[1], "CIRCLE"):
+        return _covered(call.expressions[0], call.expressions[1], sources)
     circle = call.expressions[1].expressions
     if len(circle) == 3:
         centre: exp.Expr = exp.Anonymous(this="POINT", expressions=[one.copy() for one in circle[:2]])
@@ -100,9 +132,25 @@ def _of(one: exp.Expr, two: exp.Expr, bound: exp.Expr) -> _Near | None:
         return None
     number = constant(bound)
     if number is not None and not isinstance(number, str):
-        return (first, second, float(number)) if 0 <= number <= 180 else None
+        return _Near(first, second, float(number)) if 0 <= number <= 180 else None
     column = source_column(bound)
-    return None if column is None else (first, second, column)
+    if column is None or column[0] not in (first[0], second[0]):
+        return None
+    return _Near(first, second, column)
+
+
+def _covered(point: exp.Expr, region: exp.Expr, sources: Mapping[str, Source]) -> _Near | None:
+    """Read a condition that a row's place is in the outline of another table's row."""
+    if is_function(region, "SHAPE"):  # what a text that is a region becomes
+        region = region.expressions[0]
+    first, outline = _place_of(point), source_column(region)
+    if first is None or outline is None or outline[0] not in sources:
+        return None
+    roles = sources[outline[0]].table.roles
+    if roles.get("region") != outline[1] or "fov" not in roles:
+        return None
+    second = outline[0], roles["ra"], roles["dec"]
+    return _Near(first, second, (outline[0], roles["fov"]), _HALF, covers=True)
 
 
 def _place_of(node: exp.Expr) -> _Place | None:
@@ -114,18 +162,9 @@ def _place_of(node: exp.Expr) -> _Place | None:
     return lon[0], lon[1], lat[1]
 
 
-def _both_ways(near: _Near) -> Iterator[tuple[_Place, _Place, float | str]]:
-    one, two, radius = near
-    for mine, other in ((one, two), (two, one)):
-        if isinstance(radius, float):
-            yield mine, other, radius
-        elif radius[0] == other[0]:
-            yield mine, other, radius[1]
-
-
-def _is_place(place: _Place, source: Source) -> bool:
+def _is_place(joined: Joined, source: Source) -> bool:
     roles = source.table.roles
-    return place[1:] == (roles.get("ra"), roles.get("dec"))
+    return joined.place == (roles.get("ra"), roles.get("dec"))
 
 
 # ---------------------------------------------------------------------- pairs
@@ -134,41 +173,35 @@ def _is_place(place: _Place, source: Source) -> bool:
 def pair_up(block: Block, number: int) -> list[Joined]:
     """Rewrite the joins by place of a block so that they go by pairs of row numbers; return them.
 
-    The pairs of a join are a table ``pairsN`` with columns ``l`` and ``r``: numbers (column ``_row``) of rows of the
+    The pairs of a join are a table ``pairsN`` with columns ``l`` and ``r``: numbers (`row_column`) of rows of the
     source that `Joined.other` names, and of the source joined to it. Each `Joined` is of the latter; its id is
     `Joined.column`.
 
     Notes
     -----
-    ``FROM a JOIN b ON near(a, b)`` becomes ``FROM a JOIN (SELECT b.*, l FROM b JOIN pairs ON b._row = r) AS b ON
-    near(a, b) AND a._row = b.l``: a hash join, whether it is inner or outer, and whatever else is joined.
+    ``FROM a JOIN b ON near(a, b)`` becomes ``FROM a JOIN (SELECT b.*, l AS _partner FROM b JOIN pairs ON b._row = r)
+    AS b ON near(a, b) AND a._row = b._partner``: a hash join, whether it is inner or outer, and whatever else is
+    joined.
     """
     made: list[Joined] = []
     done: set[str] = set()
     for condition in list(block.conditions):
-        near = _near(condition.node)
+        near = _near(condition.node, block.sources)
         if near is None:
             continue
-        for mine, other, radius in _both_ways(near):
-            if done & {mine[0], other[0]} or not {mine[0], other[0]} <= set(block.sources):
+        for one in near.both_ways():
+            ends = {one.column, one.other}
+            if len(ends) < 2 or done & ends or not ends <= set(block.sources):
                 continue
-            join = _joining(block, mine[0], other[0])
+            if one.column not in condition.holds_for:
+                continue  # it is another, outer join's, and these two are joined without it
+            join = _joining(block, one.column, one.other)
             if join is None:
                 continue
             name = f"pairs{number + len(made)}"
-            _rewrite(block, join, mine[0], other[0], name)
-            done |= {mine[0]}
-            made.append(
-                Joined(
-                    other[0],
-                    "near",
-                    column=mine[0],
-                    place=(mine[1], mine[2]),
-                    other_place=(other[1], other[2]),
-                    radius=radius,
-                    pairs=name,
-                )
-            )
+            _rewrite(block, join, one.column, one.other, name)
+            done |= {one.column}
+            made.append(replace(one, pairs=name))
             break
     return made
 
@@ -191,18 +224,23 @@ def _rewrite(block: Block, join: exp.Join, right: str, left: str, pairs: str) ->
     table = block.nodes[right]
     alias = block.sources[right].alias
     left_alias = block.sources[left].alias
+    row, left_row = (row_column(block.sources[one].table) for one in (right, left))
+    partner = partner_column(block.sources[right].table)
     inner = (
-        exp.select(exp.Column(this=exp.Star(), table=exp.to_identifier(right)), exp.column("l", table=pairs))
+        exp.select(
+            exp.Column(this=exp.Star(), table=exp.to_identifier(right)),
+            exp.alias_(exp.column("l", table=pairs), partner),
+        )
         .from_(exp.to_table(right))
         .join(
             exp.to_table(pairs),
-            on=exp.EQ(this=exp.column("_row", table=right), expression=exp.column("r", table=pairs)),
+            on=exp.EQ(this=exp.column(row, table=right), expression=exp.column("r", table=pairs)),
         )
     )
     derived = exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
     linked = exp.EQ(
-        this=exp.column("_row", table=exp.to_identifier(left_alias, quoted=True)),
-        expression=exp.column("l", table=exp.to_identifier(alias, quoted=True)),
+        this=exp.column(left_row, table=exp.to_identifier(left_alias, quoted=True)),
+        expression=exp.column(partner, table=exp.to_identifier(alias, quoted=True)),
     )
     table.replace(derived)
     before: Sequence[exp.Expr] = list(conjuncts(join.args.get("on")))

@@ -9,10 +9,19 @@ from sodalake.tap.metadata import Column, Table
 
 from .checks import Check
 
-__all__ = ["ARCHIVE", "Access", "Joined", "Leg", "Path", "Plan", "Read", "Reduction", "Rowwise"]
+__all__ = ["ARCHIVE", "Access", "Content", "Joined", "Leg", "Path", "Plan", "Read", "Reduction", "Rowwise"]
 
-Path = Literal["alert", "object", "sky", "time", "class", "objects", "archive", "given", "nothing"]
-"""Where rows come from: an index table of the row store, the Parquet archive, what was given (uploads, TAP_SCHEMA)."""
+Path = Literal[
+    "alert", "object", "sky", "time", "class", "objects", "image", "images", "archive", "given", "nothing"
+]
+"""Where rows come from: an index table of the row store, all there is of them, or what was given (uploads, TAP_SCHEMA).
+
+All alerts are in the Parquet archive; all objects and all images are rows of the row store. ``images`` are all of so
+few that a quick reader reads them; where there are more it is ``archive``, for the readers of scans.
+"""
+
+Content = Literal["alerts", "objects", "images", ""]
+"""What rows of a survey are; of what was given: nothing."""
 
 ARCHIVE: Path = "archive"
 
@@ -53,7 +62,9 @@ class Leg:
     Attributes
     ----------
     columns
-        Those to read of its alerts or objects.
+        Those to read of its rows.
+    content
+        What its rows are.
     checks
         Conditions on covering columns that hold for all rows of use: an index need not fetch the others.
     """
@@ -61,7 +72,13 @@ class Leg:
     survey: str
     access: Access
     columns: tuple[str, ...]
+    content: Content
     checks: tuple[Check, ...] = ()
+
+    @property
+    def in_files(self) -> bool:
+        """Whether it is read of the archive's files, which several may do together."""
+        return self.access.path == ARCHIVE and self.content == "alerts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +90,32 @@ class Joined:
     other
         Id of the source whose rows are there first.
     kind
-        ``equal``: `column` is `other_column`, of role `role`; ``near``: the places are within `radius`.
+        ``equal``: `column` is `other_column`, of role `role`; ``near``: the places are within `radius`;
+        ``covers``: the other's place is in this one's outline.
     column, other_column
         Of ``equal``.
     place, other_place
-        Longitude and latitude, of ``near``.
+        Longitude and latitude, of ``near`` and ``covers``.
     radius
-        Degrees; or a column of the other source.
+        Degrees; or a column of the other source (of this one, where `own`).
+    scale
+        What the radius is multiplied by: columns may hold diameters.
+    own
+        Whether the radius is one around this source's places.
     pairs
-        Name of the table of pairs that a ``near`` join is made by, where it is one.
+        Name of the table of pairs that a join by place is made by, where it is one.
     """
 
     other: str
-    kind: Literal["equal", "near"]
+    kind: Literal["equal", "near", "covers"]
     column: str = ""
     other_column: str = ""
     role: str = ""
     place: tuple[str, str] = ("", "")
     other_place: tuple[str, str] = ("", "")
     radius: float | str = 0.0
+    scale: float = 1.0
+    own: bool = False
     pairs: str = ""
 
 
@@ -120,7 +144,7 @@ class Read:
     joined
         How its rows may be found from another source's, once these are there.
     pairs
-        Pairs that are made once both sources are there; they number the rows of both (column ``_row``).
+        Pairs that are made once both sources are there; they number the rows of both.
     reduction
         Applied to what is read of the archive, file group by file group.
     """
@@ -136,8 +160,13 @@ class Read:
 
     @property
     def scans(self) -> bool:
-        """Whether it reads the archive."""
+        """Whether it reads the archive, or as many rows."""
         return any(leg.access.path == ARCHIVE for leg in self.legs)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it reads all there is, few or many, of a survey."""
+        return any(leg.access.path in (ARCHIVE, "images") for leg in self.legs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +176,8 @@ class Rowwise:
     Attributes
     ----------
     sql
-        Asked of each batch: the numbers (``_row``) of the rows that are wanted, and what is computed of them (``e0``,
-        ``e1``, … by the output's number). None: every row is, as it is.
+        Asked of each batch: the numbers (`row_column`) of the rows that are wanted, and what is computed of them
+        (``e0``, ``e1``, … by the output's number). None: every row is, as it is.
     seen
         Columns that `sql` is about.
     taken

@@ -7,6 +7,7 @@ still turn out to be more, and is then read from the archive (`sodalake.tap.runn
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -26,12 +27,13 @@ from .conditions import (
     Constraints,
     Interval,
     Shape,
-    circle_around,
     constraints_of,
     source_column,
 )
 from .facts import Facts, SurveyFacts
 from .joins import candidates, pair_up
+from .obscore import translated
+from .owncolumns import row_column
 from .plan import ARCHIVE, Access, Joined, Leg, Plan, Read, Reduction, Rowwise
 from .reductions import aggregates_of, filtered, is_simple, partial_aggregate, top_rows
 
@@ -45,6 +47,7 @@ MOST_KEYS = 20_000
 
 _SKY = 41_252.96  # square degrees
 _CROWDED = 4.0  # a place that is asked for has more alerts than the mean of the sky, mostly
+_COUNTED = {"alerts": "time", "objects": "object", "images": "image"}  # role of what is read to count rows
 _FEW = 1000  # rows: with a TOP of so many an index is read from its beginning until they are there
 
 
@@ -68,7 +71,7 @@ def plan_of(
     index_rows
         Rows that may be read from the row store for one table.
     views
-        Survey → its part of ``ivoa.obscore``.
+        Survey → its part of ``ivoa.obscore``, of alerts and of images.
     indices
         Which may be used.
     """
@@ -119,7 +122,7 @@ class _Planning:
         (block,), (source,) = self._blocks, self._resolved.sources
         select = block.select
         taken: list[str | None] = []
-        computed: list[exp.Expr] = [exp.column("_row", table=source.alias, quoted=True)]
+        computed: list[exp.Expr] = [exp.column(row_column(source.table), table=source.alias, quoted=True)]
         for number, output in enumerate(select.expressions):
             place = source_column(output.unalias())
             taken.append(None if place is None else place[1])
@@ -130,7 +133,7 @@ class _Planning:
         skipped = int(offset.expression.this) if offset is not None else 0
         if where is None and len(computed) == 1:
             return Rowwise(None, (), tuple(taken), offset=skipped)
-        query = exp.select(*computed).from_(block.nodes[source.id].copy())
+        query = exp.select(*computed).from_(block.table(source.id))
         if where is not None:
             query = query.where(where.this.copy())
         used = {
@@ -159,30 +162,39 @@ class _Planning:
         table = source.table
         if table.content in ("upload", "tap_schema"):
             columns = source.columns or (table.columns[0].name,)
-            return Read(source.id, table, columns, (Leg("", Access("given"), columns),))
+            return Read(source.id, table, columns, (Leg("", Access("given"), columns, ""),))
         block = self._block_of[source.id]
-        footprint = "s_region" if table.content == "obscore" else ""
+        footprint = table.roles.get("region", "")
         found, elsewise = Constraints(), False
         for condition in block.of(source.id):
             said = constraints_of(condition, source.id, table.roles, footprint)
             elsewise |= set(said.intervals) != {table.roles.get("time")} or bool(said.keys)
             found = found & said
         if table.content == "obscore":
-            columns = source.columns or ("obs_publisher_did",)
-            legs = tuple(
-                self._obscore_leg(view, columns, found, elsewise, name) for name, view in self._views.items()
-            )
+            columns = self._with_places(source) or ("obs_publisher_did",)
+            legs = tuple(self._obscore_leg(view, columns, found, elsewise) for view in self._views.values())
             return Read(source.id, table, columns, legs)
         roles = table.roles
         found = found.boxed(roles.get("ra", ""), roles.get("dec", ""))
-        columns = source.columns or (roles["object" if table.content == "objects" else "time"],)
+        columns = source.columns or (roles[_COUNTED[table.content]],)
+        if table.content == "images":
+            columns = self._with_places(source) or columns
+            access = self._of_images(table.survey, roles, found, columns)
+            return Read(source.id, table, columns, (Leg(table.survey, access, columns, "images"),))
         facts = self._facts.of(table.survey)
         if table.content == "objects":
             access = self._of_objects(facts, roles, found)
-        else:
-            access = self._of_alerts(facts, roles, found, elsewise, columns)
-        checks = () if table.content == "objects" else self._early(source, block, facts)
-        return Read(source.id, table, columns, (Leg(table.survey, access, columns, checks),))
+            return Read(source.id, table, columns, (Leg(table.survey, access, columns, "objects"),))
+        access = self._of_alerts(facts, roles, found, elsewise, columns)
+        leg = Leg(table.survey, access, columns, "alerts", self._early(source, block, facts))
+        return Read(source.id, table, columns, (leg,))
+
+    def _with_places(self, source: Source) -> tuple[str, ...]:
+        """Return the columns that a query uses of a table, with those that a join by its outlines needs."""
+        roles = source.table.roles
+        if roles["region"] not in source.columns or len(self._sources) < 2:
+            return source.columns
+        return tuple(dict.fromkeys((*source.columns, roles["ra"], roles["dec"], roles["fov"])))
 
     def _early(self, source: Source, block: Block, facts: SurveyFacts) -> tuple[Check, ...]:
         """Return what an index can see of the conditions by its own columns."""
@@ -241,55 +253,60 @@ class _Planning:
                 return Access("sky", ranges=ranges_of(found.regions), rows=rows)
         return Access(ARCHIVE, rows=facts.total, bytes=facts.total * facts.width(list(facts.covering)))
 
+    def _of_images(
+        self, survey: str, roles: Mapping[str, str], found: Constraints, columns: Sequence[str]
+    ) -> Access:
+        """Return the way to some images. What meets an outline, and what holds a middle, have the same index."""
+        if found.never:
+            return Access("nothing", rows=0)
+        keys = found.keys.get(roles["image"])
+        if keys is not None and len(keys) <= MOST_KEYS and self._indices != "none":
+            return Access("image", tuple(sorted(keys)))
+        total = self._facts.of_images(survey).total
+        regions = (Constraints(regions=found.regions) & Constraints(regions=found.footprints)).regions
+        # How many meet a place depends on how large they are; they are read until there are too many.
+        likely = math.inf if regions is None else _share_of_sky(regions) * total
+        if regions is not None and self._indices == "all" and (self._eager or likely <= self._index_rows):
+            return Access("sky", ranges=ranges_of(regions))
+        if self._indices != "none" and (self._eager or total <= self._index_rows):
+            return Access("images", rows=total)
+        width = self._facts.of_images(survey).width(columns)
+        return Access(ARCHIVE, rows=total, bytes=total * width)
+
     def _obscore_leg(
-        self, view: ObscoreView, columns: Sequence[str], found: Constraints, elsewise: bool, survey: str
+        self, view: ObscoreView, columns: Sequence[str], found: Constraints, elsewise: bool
     ) -> Leg:
-        """Translate what is asked of ``ivoa.obscore`` into what is asked of a survey's alerts."""
+        """Translate what is asked of ``ivoa.obscore`` into what is asked of a survey's rows."""
+        survey, roles = view.survey_name, view.table.roles
+        needed = view.needs(columns) or (roles[_COUNTED[view.content]],)
+        asked = translated(view, found)
+        if view.content == "images":
+            if asked is None:
+                return Leg(survey, Access("nothing", rows=0), needed, "images")
+            return Leg(survey, self._of_images(survey, roles, asked, needed), needed, "images")
+        if asked is None:
+            return Leg(survey, Access("nothing", rows=0), needed, "alerts")
         facts = self._facts.of(survey)
-        needed = view.needs(columns) or (facts.survey.time.name,)
-        roles = view.table.roles
-        alerts = Constraints()
-        for name, value in view.constants.items():
-            wanted = found.keys.get(name)
-            if wanted is not None and not any(_same(value, one) for one in wanted):
-                return Leg(survey, Access("nothing", rows=0), needed)
-        dids = found.keys.get("obs_publisher_did")
-        if dids is not None:
-            ids = {alert for did in dids if (alert := view.alert_of(did)) is not None}
-            alerts = alerts & Constraints(keys={roles["alert"]: frozenset(ids)})
-        for name, (column, offset) in view.linear.items():
-            interval = found.intervals.get(name)
-            if interval is not None:
-                # An offset is added in doubles: its rounding is let in on both sides.
-                slack = 1e-9 * max(1.0, abs(offset))
-                shifted = Interval(interval.low - offset - slack, interval.high - offset + slack)
-                alerts = alerts & Constraints(intervals={column: shifted})
-        regions = found.regions
-        if found.footprints is not None:
-            around = tuple(_grown(shape, view.reach) for shape in found.footprints)
-            regions = around if regions is None else regions
-        alerts = (alerts & Constraints(regions=regions)).boxed(roles.get("ra", ""), roles.get("dec", ""))
-        return Leg(survey, self._of_alerts(facts, roles, alerts, elsewise, needed), needed)
+        return Leg(survey, self._of_alerts(facts, roles, asked, elsewise, needed), needed, "alerts")
 
     def _rows_in(self, facts: SurveyFacts, regions: Sequence[Shape]) -> int:
-        share = sum(region.area for region in regions) / _SKY
-        return int(min(1.0, _CROWDED * share) * facts.total)
+        return int(_share_of_sky(regions) * facts.total)
 
     # -- joins
 
     def _ordered(self, reads: list[Read]) -> list[Read]:
         """Return the reads in their order: what is small first, what is reached from it behind it."""
-        done = [read for read in reads if not read.scans]
-        waiting = [read for read in reads if read.scans]
+        done = [read for read in reads if not read.whole]
+        waiting = [read for read in reads if read.whole]
         if self._indices == "none":
             return reads
         while waiting:
-            there = {read.source for read in done if not read.scans or read.joined is not None}
+            there = {read.source for read in done if not read.whole or read.joined is not None}
             found = next(
                 (
                     (read, candidate)
                     for read in waiting
-                    if read.table.content in ("alerts", "objects")
+                    if read.table.content in _COUNTED
                     for candidate in self._candidates(read)
                     if candidate.other in there
                 ),
@@ -304,11 +321,11 @@ class _Planning:
 
     def _candidates(self, read: Read) -> list[Joined]:
         source = self._sources[read.source]
-        indices = self._facts.of(read.table.survey).indices
+        places = read.table.content == "images" or "sky" in self._facts.of(read.table.survey).indices
         return [
             one
             for one in candidates(source, self._block_of[source.id], self._sources)
-            if one.kind == "equal" or "sky" in indices
+            if one.kind == "equal" or places
         ]
 
     # -- reductions
@@ -338,6 +355,11 @@ class _Planning:
         return reduced, tree
 
 
+def _share_of_sky(regions: Sequence[Shape]) -> float:
+    """Return about which share of a survey's rows some regions hold."""
+    return min(1.0, _CROWDED * sum(region.area for region in regions) / _SKY)
+
+
 def _archive(base: Access, facts: SurveyFacts, columns: Sequence[str]) -> Access:
     rows = facts.rows_of_files(base.first, base.last)
     return replace(base, rows=rows, bytes=rows * facts.width(columns))
@@ -364,17 +386,6 @@ def ranges_of(regions: Sequence[Shape]) -> tuple[tuple[int, int], ...]:
     return tuple(together)
 
 
-def _grown(shape: Shape, reach: float) -> Circle:
-    """Return a circle around a shape and all within `reach` degrees of it."""
-    if not isinstance(shape, Circle):
-        shape = circle_around(list(zip(shape.lon, shape.lat, strict=True)))
-    return Circle(shape.lon, shape.lat, min(180.0, shape.radius + reach))
-
-
-def _same(value: object, text: str) -> bool:
-    return str(value) == text
-
-
 def _top(tree: exp.Query) -> int | None:
     limit = tree.args.get("limit")
     return None if limit is None else int(limit.expression.this)
@@ -388,7 +399,12 @@ def _cut(tree: exp.Query, rows: int) -> None:
 def _with_pairs(reads: list[Read], made: Sequence[Joined]) -> list[Read]:
     numbered = {one.other for one in made} | {one.column for one in made}
     by_source = {one.column: one for one in made}
+    # Of a block: what the others' sources have been given stays.
     return [
-        replace(read, pairs=by_source.get(read.source), numbered=read.numbered or read.source in numbered)
+        replace(
+            read,
+            pairs=by_source.get(read.source, read.pairs),
+            numbered=read.numbered or read.source in numbered,
+        )
         for read in reads
     ]

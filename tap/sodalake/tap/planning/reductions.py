@@ -100,27 +100,26 @@ def partial_aggregate(block: Block, source: Source) -> Partial | None:
     for one in aggregates:
         text = one.sql()
         if text not in replaced:
-            pieces, replaced[text] = _taken_apart(one, len(replaced))
+            pieces, replaced[text] = _taken_apart(one, len(replaced), source.alias)
             partial += pieces
-    reduction = exp.select(*partial).from_(block.nodes[source.id].copy())
+    reduction = exp.select(*partial).from_(block.table(source.id))
     conditions = block.local(source.id)
     if len(conditions) != len(list(block.of(source.id))):
         return None  # a condition that cannot be applied at the files must come before the aggregate
-    for condition in conditions:
-        reduction = reduction.where(condition.copy())
+    reduction = reduction.where(*(condition.copy() for condition in conditions), copy=False)
     if grouped:
         reduction = reduction.group_by(*[key.copy() for key in grouped])
     return Partial(
         Reduction(duckdb_sql(reduction), "aggregated at the files"),
-        _over_partials(select, block.nodes[source.id], names, replaced),
+        _over_partials(select, source.alias, names, replaced),
     )
 
 
-def _taken_apart(one: exp.Expr, number: int) -> tuple[list[exp.Expr], exp.Expr]:
+def _taken_apart(one: exp.Expr, number: int, table: str) -> tuple[list[exp.Expr], exp.Expr]:
     """Return an aggregate's partial values, and the aggregate over those of all groups."""
-    value = exp.column(f"_a{number}", quoted=True)
+    value = exp.column(f"_a{number}", table=table, quoted=True)
     if isinstance(one, exp.Avg):
-        count = exp.column(f"_n{number}", quoted=True)
+        count = exp.column(f"_n{number}", table=table, quoted=True)
         pieces: list[exp.Expr] = [
             exp.alias_(exp.Sum(this=exp.cast(one.this.copy(), "double")), f"_a{number}", quoted=True),
             exp.alias_(exp.Count(this=one.this.copy()), f"_n{number}", quoted=True),
@@ -136,14 +135,18 @@ def _taken_apart(one: exp.Expr, number: int) -> tuple[list[exp.Expr], exp.Expr]:
 
 
 def _over_partials(
-    select: exp.Select, table: exp.Table, names: dict[str, str], replaced: dict[str, exp.Expr]
+    select: exp.Select, table: str, names: dict[str, str], replaced: dict[str, exp.Expr]
 ) -> exp.Select:
-    """Return the query with its keys and aggregates taken from partial values."""
+    """Return the query with its keys and aggregates taken from partial values.
+
+    These are named with their table: an output of the query may be called as they are.
+    """
+    keys = {text: exp.column(name, table=table, quoted=True) for text, name in names.items()}
 
     def over(node: exp.Expr) -> exp.Expr:
         text = node.sql()
-        if text in names:
-            return exp.column(names[text], quoted=True)
+        if text in keys:
+            return keys[text].copy()
         if isinstance(node, exp.AggFunc):
             return replaced[text].copy()
         return node
@@ -157,16 +160,14 @@ def _over_partials(
         elif found is not None:
             final.set(name, found.transform(over))
     if final.args.get("group") is not None:
-        final.set("group", exp.Group(expressions=[exp.column(name, quoted=True) for name in names.values()]))
+        final.set("group", exp.Group(expressions=list(keys.values())))
     return final
 
 
 def _selected(block: Block, source: Source, columns: Sequence[str]) -> exp.Select:
     wanted = [_column(source, name) for name in columns]
-    query = exp.select(*wanted).from_(block.nodes[source.id].copy())
-    for condition in block.local(source.id):
-        query = query.where(condition.copy())
-    return query
+    query = exp.select(*wanted).from_(block.table(source.id))
+    return query.where(*(condition.copy() for condition in block.local(source.id)), copy=False)
 
 
 def _column(source: Source, name: str) -> exp.Column:

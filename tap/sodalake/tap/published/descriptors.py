@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
+from sodalake.tap.formats.idents import idents_of
 from sodalake.tap.metadata import Column, Published
 
 __all__ = ["LINKS_STANDARD", "Input", "link_descriptors", "links_of_did", "service_descriptor"]
 
 LINKS_STANDARD: Final = "ivo://ivoa.net/std/DataLink#links-1.1"
 _DID: Final = "obscore:curation.publisherdid"
+_LINKS: Final = {
+    "alerts": "Stamps of the {survey} alert: each as a file or a picture, cutouts, its light curve.",
+    "images": "The {survey} image: as a file or a picture, cutouts, what stands beside it.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,7 @@ def service_descriptor(
 def links_of_did(base_url: str, field: str) -> str:
     """Return the descriptor of the links of publisher DIDs, which stand in the FIELD whose ID is `field`."""
     return service_descriptor(
-        "Stamps of the alert: each as a file or a picture, cutouts, its light curve.",
+        "An image, or the stamps of an alert, each as a file or a picture; cutouts; light curves.",
         f"{base_url}/datalink/links",
         [Input("ID", "Publisher DID.", ref=field, ucd="meta.id;meta.main")],
         standard=LINKS_STANDARD,
@@ -126,35 +131,37 @@ def link_descriptors(outputs: Sequence[Column], published: Published, base_url: 
     Parameters
     ----------
     outputs
-        Columns of the answer. Those that are a publisher DID, or the id of a survey's alerts, have links; they are
-        known by what is told of them, since a query may have renamed them.
+        Columns of the answer. Those that are a publisher DID, or the id of a survey's alerts or images, have links;
+        they are known by what is told of them, since a query may have renamed them.
     published
         What can be queried.
     base_url
         The service's root as the client sees it, without a slash at its end.
     """
     found = []
-    alerts = {
-        (column.ucd, column.datatype, column.description): table.survey
+    ids = {
+        (column.ucd, column.datatype, column.description): table
         for table in published
-        if table.content == "alerts" and (column := table.column(table.roles["alert"])) is not None
+        for role in ("alert", "image")
+        if role in table.roles and (column := table.column(table.roles[role])) is not None
     }
-    for output in outputs:
-        survey = alerts.get((output.ucd, output.datatype, output.description))
+    idents = idents_of([output.name for output in outputs])
+    for output, ident in zip(outputs, idents, strict=True):
+        table = ids.get((output.ucd, output.datatype, output.description))
         if output.utype.lower() == _DID:
-            found.append(links_of_did(base_url, output.name))
-        elif survey is not None:
+            found.append(links_of_did(base_url, ident))
+        elif table is not None:
             found.append(
                 service_descriptor(
-                    f"Stamps of the {survey} alert: each as a file or a picture, cutouts, its light curve.",
+                    _LINKS[table.content].format(survey=table.survey),
                     f"{base_url}/datalink/links",
                     [
-                        Input("SURVEY", value=survey),
-                        Input("ID", "Id of the alert.", ref=output.name, datatype=output.datatype,
+                        Input("SURVEY", value=table.survey),
+                        Input("ID", output.description, ref=ident, datatype=output.datatype,
                               arraysize=output.arraysize, ucd="meta.id;meta.main"),
                     ],
                     standard=LINKS_STANDARD,
-                    name=f"links of {survey}",
+                    name=f"links of {table.survey}",
                 )
             )  # fmt: skip
     return tuple(found)

@@ -7,11 +7,13 @@ import threading
 from weakref import WeakKeyDictionary
 
 from sodalake.lake.alertrows import flat_schema
+from sodalake.lake.images.imagesurvey import ImageSurvey
 from sodalake.lake.lake import Lake
 from sodalake.lake.objectrows import ObjectRows
 from sodalake.lake.survey import Survey
 from sodalake.tap.metadata import Published, Schema
 
+from .imagestable import images_table
 from .obscore import obscore_table
 from .surveytables import alerts_table, objects_table
 from .tapschema import TAP_SCHEMA
@@ -38,7 +40,8 @@ def publish(lake: Lake, authority: str) -> Published:
     Unavailable
         The row store does not answer.
     """
-    key = (authority, *((name, lake.catalogue(name).view().generation) for name in lake.surveys))
+    names = (*lake.surveys, *lake.image_surveys)
+    key = (authority, *((name, lake.catalogue(name).view().generation) for name in names))
     made = _MADE.get(lake)
     if made is not None and made[0] == key:
         return made[1]
@@ -50,16 +53,25 @@ def publish(lake: Lake, authority: str) -> Published:
 
 
 def _published(lake: Lake, key: tuple[object, ...]) -> Published:
-    schemas = [_schema(lake, survey) for survey in lake.surveys.values()]
+    schemas = [_alerts(lake, survey) for survey in lake.surveys.values()]
+    schemas += [_images(lake, survey) for survey in lake.image_surveys.values()]
     ivoa = Schema("ivoa", (obscore_table(),), "IVOA", "Tables that the IVOA defines.")
     generation = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
     return Published((*schemas, ivoa, TAP_SCHEMA), generation)
 
 
-def _schema(lake: Lake, survey: Survey) -> Schema:
-    catalogue = lake.catalogue(survey.name)
-    rows = sum(record.rows for record in catalogue.view().records.values() if record.state == "committed")
+def _alerts(lake: Lake, survey: Survey) -> Schema:
     flat = flat_schema(lake, survey)
-    alerts = alerts_table(survey, flat, rows)
+    alerts = alerts_table(survey, flat, _rows(lake, survey.name))
     objects = objects_table(survey, ObjectRows(lake).schema(survey))
     return Schema(survey.schema_name, (alerts, objects), survey.title, survey.description.strip())
+
+
+def _images(lake: Lake, survey: ImageSurvey) -> Schema:
+    images = images_table(survey, _rows(lake, survey.name))
+    return Schema(survey.schema_name, (images,), survey.title, survey.description.strip())
+
+
+def _rows(lake: Lake, survey: str) -> int:
+    records = lake.catalogue(survey).view().records.values()
+    return sum(record.rows for record in records if record.state == "committed")

@@ -68,10 +68,7 @@ class Guard:
         if self._given_up or self._cancelled():
             raise QueryCancelled
         if self.left <= 0:
-            raise QueryTimeout(
-                f"The query took longer than the {self.seconds:g} s that it may take here.",
-                "Send it to /tap/async, where it may take hours; or ask for less: a TOP, a smaller region.",
-            )
+            raise QueryTimeout.after(self.seconds)
 
     @contextlib.contextmanager
     def watching(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
@@ -79,8 +76,10 @@ class Guard:
         _watch.add(self, connection)
         try:
             yield
-        except duckdb.InterruptException:
-            self.check()
+        except (duckdb.InterruptException, OSError) as error:
+            # Of a query whose first rows are out, Arrow's reader tells it, as an OSError.
+            if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in str(error):
+                self.check()
             raise
         finally:
             _watch.remove(self)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -24,7 +26,7 @@ def cones_of(table: pa.Table, joined: Joined) -> tuple[npt.NDArray[np.int64], _F
     Rows without a place, or with a radius that is none, have no cone.
     """
     lon, lat = (_doubles(table, name) for name in joined.other_place)
-    radius = (
+    radius = joined.scale * (
         _doubles(table, joined.radius)
         if isinstance(joined.radius, str)
         else np.full(table.num_rows, float(joined.radius))
@@ -43,6 +45,10 @@ def pairs_of(other: pa.Table, table: pa.Table, joined: Joined, most: int) -> pa.
     TooLarge
         There are more than `most`.
     """
+    if joined.own:
+        turned = replace(joined, place=joined.other_place, other_place=joined.place, own=False)
+        found = pairs_of(table, other, turned, most)
+        return pa.table({"l": found.column("r"), "r": found.column("l")})
     owner, lon, lat, radius = cones_of(other, joined)
     ra, dec = (_doubles(table, name) for name in joined.place)
     cells, there = sky_cells(ra, dec)

@@ -12,9 +12,11 @@ import pyarrow.compute as pc
 from sodalake.lake.alertrows import AlertRows, Wanted
 from sodalake.lake.archiverows import ArchiveRows
 from sodalake.lake.catalogue import FileView
+from sodalake.lake.images.imagerows import ImageRows
 from sodalake.lake.lake import Lake
 from sodalake.lake.objectrows import ObjectRows
 from sodalake.lake.rows import within
+from sodalake.lake.scanning import FIRST
 from sodalake.lake.sky import cone_ranges, joined
 from sodalake.lake.survey import Survey
 from sodalake.tap.errors import TooLarge
@@ -26,6 +28,7 @@ from sodalake.tap.published import ObscoreView
 from .checking import passing
 from .conforming import columns_of, conformed
 from .guard import Guard
+from .keptimages import KeptImages
 from .pairs import cones_of
 
 __all__ = ["Counted", "Rows", "Seen", "too_much_memory"]
@@ -56,11 +59,15 @@ class Rows:
     alerts: AlertRows = field(init=False)
     objects: ObjectRows = field(init=False)
     archive: ArchiveRows = field(init=False)
+    images: ImageRows = field(init=False)
+    kept: KeptImages = field(init=False)
 
     def __post_init__(self) -> None:
         self.alerts = AlertRows(self.lake)
         self.objects = ObjectRows(self.lake)
         self.archive = ArchiveRows(self.lake)
+        self.images = ImageRows(self.lake)
+        self.kept = KeptImages(self.images)
 
     def of_leg(
         self,
@@ -72,6 +79,7 @@ class Rows:
         most: int | None,
         seen: Seen,
         files: Sequence[int] | None = None,
+        batch: int = FIRST,
     ) -> Iterator[pa.Table]:
         """Yield the rows of one leg.
 
@@ -83,6 +91,8 @@ class Rows:
             Which files may be seen, by survey.
         files
             Numbers of the archive's files to read; None: all that may be of use.
+        batch
+            Rows of the row store to read at first; more later.
 
         Raises
         ------
@@ -90,7 +100,7 @@ class Rows:
             The row store has more.
         """
         columns = columns_of(read.table, read.columns)
-        tables = self._flat(read, leg, most, seen, files)
+        tables = self._flat(read, leg, most, seen, files, batch)
         while True:
             # Around each step, not around all: between two, the reading may go on in another thread, and whoever
             # takes the tables must not be under its deadline.
@@ -104,15 +114,26 @@ class Rows:
             yield conformed(table, columns)
 
     def _flat(
-        self, read: Read, leg: Leg, most: int | None, seen: Seen, files: Sequence[int] | None
+        self,
+        read: Read,
+        leg: Leg,
+        most: int | None,
+        seen: Seen,
+        files: Sequence[int] | None,
+        batch: int,
     ) -> Iterator[pa.Table]:
-        survey, access, columns = self.lake.survey(leg.survey), leg.access, leg.columns
+        access, columns = leg.access, leg.columns
         if access.path == "nothing":
             return
         view = seen(leg.survey)
-        if read.table.content == "objects":
+        if leg.content == "images":
+            yield from self._images(leg, access, most, view)
+            return
+        if leg.content == "objects":
             yield from self._objects(leg, access, most, view)
-        elif access.path == ARCHIVE:
+            return
+        survey = self.lake.survey(leg.survey)
+        if access.path == ARCHIVE:
             records = self.archive.files(survey, access.first, access.last, view=view)
             if files is not None:
                 wanted = set(files)
@@ -121,25 +142,37 @@ class Rows:
         elif access.path == "alert":
             yield from self.alerts.of_alerts(survey, access.keys, columns, view=view)
         elif access.path == "object":
-            yield from self.alerts.of_objects(survey, access.keys, columns, most=most, view=view)
+            yield from self.alerts.of_objects(survey, access.keys, columns, most=most, view=view, batch=batch)
         else:
-            yield from self._by_range(survey, read, leg, most, view)
+            yield from self._by_range(survey, read, leg, most, view, batch)
 
     def _by_range(
-        self, survey: Survey, read: Read, leg: Leg, most: int | None, view: FileView
+        self, survey: Survey, read: Read, leg: Leg, most: int | None, view: FileView, batch: int
     ) -> Iterator[pa.Table]:
         access, rows, early = leg.access, self.alerts, _wanted(read, leg)
         if access.path == "sky":
-            yield from rows.in_sky(survey, access.ranges, leg.columns, most=most, view=view, wanted=early)
+            yield from rows.in_sky(
+                survey, access.ranges, leg.columns, most=most, view=view, wanted=early, batch=batch
+            )
         elif access.path == "class":
             yield from rows.in_class(
                 survey, access.keys, access.first, access.last, leg.columns,
-                most=most, view=view, wanted=early,
+                most=most, view=view, wanted=early, batch=batch,
             )  # fmt: skip
         else:
             yield from rows.in_time(
-                survey, access.first, access.last, leg.columns, most=most, view=view, wanted=early
-            )
+                survey, access.first, access.last, leg.columns,
+                most=most, view=view, wanted=early, batch=batch,
+            )  # fmt: skip
+
+    def _images(self, leg: Leg, access: Access, most: int | None, view: FileView) -> Iterator[pa.Table]:
+        survey = self.lake.image_survey(leg.survey)
+        if access.path == "image":
+            yield from self.images.of_ids(survey, access.keys, leg.columns, view=view)
+        elif access.path == "sky":
+            yield from self.images.in_sky(survey, access.ranges, leg.columns, most=most, view=view)
+        else:
+            yield from self.kept.all(survey, leg.columns, most=most, view=view)
 
     def _objects(self, leg: Leg, access: Access, most: int | None, view: FileView) -> Iterator[pa.Table]:
         survey = self.lake.survey(leg.survey)
@@ -176,7 +209,7 @@ class Rows:
             read.source,
             read.table,
             read.columns,
-            (Leg(leg.survey, access, leg.columns),),
+            (Leg(leg.survey, access, leg.columns, leg.content),),
             pairs=read.pairs,
             numbered=read.numbered,
         )
@@ -188,20 +221,25 @@ class Rows:
         if pa.types.is_dictionary(keys.type):
             keys = keys.dictionary_decode()
         if pa.types.is_floating(keys.type):
-            whole = pc.equal(pc.floor(keys), keys)
-            keys = keys.filter(pc.and_(whole, pc.less(pc.abs(keys), 2.0**53))).cast(pa.int64())
+            keys = keys.filter(pc.and_(pc.is_finite(keys), pc.equal(pc.floor(keys), keys)))
+            if pc.any(pc.greater_equal(pc.abs(keys), 2.0**53)).as_py():
+                return None  # a double that several integers equal is no key
+            keys = keys.cast(pa.int64())
         texts = tuple(keys.cast(pa.string()).to_pylist())
-        ids = self.lake.survey(read.legs[0].survey).ids
+        (leg,) = read.legs
+        if leg.content == "images":
+            return Access("image", texts)
+        ids = self.lake.survey(leg.survey).ids
         if join.role == "object" and not {str(one) for one in ids.none}.isdisjoint(texts):
             return None  # what stands for no object is no key of the row store, and has rows in the archive
-        if read.table.content == "objects":
+        if leg.content == "objects":
             return Access("objects", texts)
         return Access("alert" if join.role == "alert" else "object", texts)
 
 
 def _wanted(read: Read, leg: Leg) -> Wanted | None:
     """Return what an index may leave out."""
-    if not leg.checks or read.table.content != "alerts":
+    if not leg.checks:
         return None
     names = tuple(dict.fromkeys(name for check in leg.checks for name in checked(check)))
     columns = columns_of(read.table, names)

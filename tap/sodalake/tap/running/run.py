@@ -16,9 +16,11 @@ import pyarrow as pa
 
 from sodalake.lake.catalogue import FileView
 from sodalake.lake.errors import Unavailable
+from sodalake.lake.scanning import FIRST, MOST
 from sodalake.tap.answers import Ending
 from sodalake.tap.metadata import arrow_schema
-from sodalake.tap.planning.plan import Plan, Read, Rowwise
+from sodalake.tap.planning.owncolumns import row_column
+from sodalake.tap.planning.plan import ARCHIVE, Plan, Read, Rowwise
 from sodalake.tap.published import ObscoreView
 from sodalake.tap.questions import Share
 
@@ -104,10 +106,11 @@ class Run:
         rowwise = self.plan.rowwise
         assert rowwise is not None
         skip, top = rowwise.offset, self.plan.top
-        made = self._made(read, rowwise)
+        needed = skip + min(self.plan.limit + 1, top or self.plan.limit + 1)
+        made = self._made(read, rowwise, max(FIRST, min(needed, MOST)))
         if not read.scans:
             # From an index there may be too many: nothing is answered before that is known.
-            made = iter(list(_until(made, skip + min(self.plan.limit + 1, top or self.plan.limit + 1))))
+            made = iter(list(_until(made, needed)))
         for table in made:
             if skip:
                 gone = min(skip, table.num_rows)
@@ -121,10 +124,10 @@ class Run:
             if top == 0:
                 return
 
-    def _made(self, read: Read, rowwise: Rowwise) -> Iterator[pa.Table]:
-        """Yield what each batch of rows comes to."""
+    def _made(self, read: Read, rowwise: Rowwise, batch: int) -> Iterator[pa.Table]:
+        """Yield what each batch of rows comes to; the row store is asked for `batch` rows at first."""
         names = [column.name for column in self.plan.outputs]
-        for table in self._read(read):
+        for table in self._read(read, batch):
             if rowwise.sql is None:
                 found = table.select(rowwise.outputs)
             else:
@@ -137,9 +140,10 @@ class Run:
     def _computed(self, read: Read, rowwise: Rowwise, table: pa.Table) -> pa.Table:
         """Return the outputs of the rows that DuckDB says are wanted."""
         assert rowwise.sql is not None
-        numbered = _numbered(table.select(rowwise.seen))
+        row = row_column(read.table)
+        numbered = _numbered(table.select(rowwise.seen), row)
         computed = self.engine.table(rowwise.sql, {read.source: numbered}, self.guard)
-        which = computed.column("_row")
+        which = computed.column(row)
         every = computed.num_rows == table.num_rows
         arrays = [
             computed.column(f"e{number}")
@@ -149,8 +153,8 @@ class Run:
         ]
         return pa.Table.from_arrays(arrays, names=[str(number) for number in range(len(arrays))])
 
-    def _read(self, read: Read) -> Iterator[pa.Table]:
-        """Yield a source's rows, leg by leg, and count them."""
+    def _read(self, read: Read, batch: int = MOST) -> Iterator[pa.Table]:
+        """Yield a source's rows, leg by leg, and count them; what is among the parts is not read again."""
         counted = self.counted.setdefault(read.source, Counted())
         if read.source in self.given:
             counted.path = "given"
@@ -159,7 +163,11 @@ class Run:
             return
         counted.path = ", ".join(sorted({leg.access.path for leg in read.legs}))
         for leg in read.legs:
-            for table in self.rows.of_leg(read, leg, self.guard, self.views, most=self.most, seen=self.seen):
+            if leg.in_files and read.source in self.parts:
+                continue
+            for table in self.rows.of_leg(
+                read, leg, self.guard, self.views, most=self.most, seen=self.seen, batch=batch
+            ):
                 counted.rows += table.num_rows
                 yield table
 
@@ -177,7 +185,7 @@ class Run:
                 tables[read.pairs.pairs] = pairs_of(other, tables[read.source], read.pairs, _PAIRS)
         for read in self.plan.reads:
             if read.numbered:
-                tables[read.source] = _numbered(tables[read.source])
+                tables[read.source] = _numbered(tables[read.source], row_column(read.table))
         with self.engine.connection(self.guard) as connection, registered(connection, tables):
             for batch in connection.sql(self.plan.sql).to_arrow_reader(_BATCH):
                 yield pa.Table.from_batches([batch])
@@ -187,13 +195,13 @@ class Run:
             reached = self.rows.reached(read, tables[read.joined.other])
             if reached is not None:
                 return _together(list(self._read(reached)), read)
-        if read.source in self.parts:
-            self.counted[read.source] = Counted(
-                "archive", sum(part.num_rows for part in self.parts[read.source])
-            )
-            return _together(self.parts[read.source], read)
-        found: list[pa.Table] = []
-        held = 0
+        found: list[pa.Table] = list(self.parts.get(read.source, ()))
+        held = sum(part.nbytes for part in found)
+        if found:
+            self.counted[read.source] = Counted(rows=sum(part.num_rows for part in found))
+            if all(leg.in_files for leg in read.legs):
+                self.counted[read.source].path = ARCHIVE
+                return _together(found, read)
         for table in self._grouped(read):
             found.append(table)
             held += table.nbytes
@@ -249,8 +257,8 @@ def _kept(table: pa.Table, rowwise: Rowwise, passes: npt.NDArray[np.bool_]) -> p
     return outputs if passes.all() else outputs.filter(pa.array(passes))
 
 
-def _numbered(table: pa.Table) -> pa.Table:
-    return table.append_column("_row", pa.array(np.arange(table.num_rows)))
+def _numbered(table: pa.Table, name: str) -> pa.Table:
+    return table.append_column(name, pa.array(np.arange(table.num_rows)))
 
 
 def _together(tables: Sequence[pa.Table], read: Read) -> pa.Table:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from sodalake.tap.errors import UploadError
 from sodalake.tap.metadata import Column, arrow_type
 
+from .arrowtables import columns_of_arrow
 from .cells import timestamps_of
 from .columns import Read, check_rows, listed, masked, shape
 from .letters import cut_at_nul, texts_of_bytes
@@ -41,6 +42,7 @@ _MOVED: Final[dict[tuple[str, float], tuple[str, npt.DTypeLike]]] = {
     ("unsignedByte", -128.0): ("short", "i2"),
     ("short", 32768.0): ("int", "i4"),
     ("int", 2147483648.0): ("long", "i8"),
+    ("long", 2.0**63): ("long", "u8"),
 }
 _BLOCK: Final = 2880
 _END: Final = b"END" + b" " * 77
@@ -97,8 +99,16 @@ def _table(content: bytes, header: Any, start: int, rows: int) -> Read:
         at += forms[-1].width
         if at > width:
             raise UploadError("Its columns are wider than its rows.", _WHOLE)
-    arrays = [_array(form, matrix[:, form.at : form.at + form.width], heap) for form in forms]
-    return Read([form.column for form in forms], arrays)
+    columns, arrays = [], []
+    for form in forms:
+        array = _array(form, matrix[:, form.at : form.at + form.width], heap)
+        # Integers of 64 bits without a sign are text where no BIGINT holds them.
+        text = pa.types.is_string(array.type) and form.column.datatype == "long"
+        columns.append(
+            replace(form.column, datatype="char", arraysize="*", xtype="") if text else form.column
+        )
+        arrays.append(array)
+    return Read(columns, arrays)
 
 
 def _header(content: bytes) -> tuple[Any, int]:
@@ -181,12 +191,21 @@ def _array(form: _Form, cells: Bytes, heap: Bytes) -> pa.Array:
     if not pa.types.is_list(arrow_type(column)):
         if column.datatype == "boolean":
             return booleans(values, None)
+        if values.dtype == np.uint64:
+            _, (array,) = columns_of_arrow(pa.table({column.name: masked(values, nulls, pa.uint64())}))
+            return array.combine_chunks()
         return masked(values, nulls, arrow_type(column))
     if column.datatype == "boolean":
         return listed(column, booleans(values, None), lengths, None)
     if nulls is not None:
         raise UploadError(f"Column {column.name} has arrays with nulls in them.", "Give all numbers a value.")
-    flat = pa.array(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="))))
+    if values.dtype == np.uint64 and (values >= 1 << 63).any():
+        raise UploadError(
+            f"Column {column.name} has arrays with numbers that no BIGINT holds.",
+            "Leave it out, or send them as DOUBLE PRECISION.",
+        )
+    kind = arrow_type(column).value_type if values.dtype == np.uint64 else None
+    flat = pa.array(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="))), kind)
     return listed(column, flat, lengths, None)
 
 

@@ -72,11 +72,18 @@ def _read(content: bytes, rows: int, separator: str) -> Read:
     check_rows(table.num_rows, rows)
     names = table.column_names
     if len({name.lower() for name in names}) == len(names):
-        # Ids of many digits that no 64-bit integer holds were read as doubles: they stay what they are, as texts
-        doubles = {field.name: pa.string() for field in table.schema if pa.types.is_floating(field.type)}
-        exact = _table(content, separator, doubles) if doubles else table
+        # Ids of many digits that no 64-bit integer holds were read as doubles: they stay what they are, as texts. So do
+        # times of a day: 12:30:00 may be an angle as well
+        read = {
+            field.name: pa.string()
+            for field in table.schema
+            if pa.types.is_floating(field.type) or pa.types.is_time(field.type)
+        }
+        exact = _table(content, separator, read) if read else table
         for at, field in enumerate(table.schema):
-            if field.name in doubles and pc.any(pc.match_substring_regex(exact[at], _DIGITS)).as_py():
+            if pa.types.is_time(field.type) or (
+                field.name in read and pc.any(pc.match_substring_regex(exact[at], _DIGITS)).as_py()
+            ):
                 table = table.set_column(at, field.name, exact[at])
     columns, arrays = columns_of_arrow(table.rename_columns([name.strip() for name in names]))
     return Read(columns, arrays)
