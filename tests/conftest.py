@@ -2,11 +2,15 @@
 
 The cluster is started when the first test asks for it, once a run, and stopped at the end. To use one that runs
 already, and leave it running: ``SODALAKE_TEST_CLUSTER=FOLDER pytest``.
+
+`make check` runs two processes (pytest-xdist): files with tests of the cluster are all in one of them, so that there is
+one cluster, and what a file sets up is set up once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -14,11 +18,12 @@ import uuid
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import hypothesis
 import pytest
 import structlog
+from xdist.scheduler import LoadFileScheduling
 
 from sodalake.lake.cluster import Cluster
 from sodalake.lake.cluster.jars import fetch_jars, require_java
@@ -55,6 +60,27 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     return _must_run((yield))
+
+
+# ---------------------------------------------------------------------- which process runs what
+
+
+class _ByFile(LoadFileScheduling):
+    """Files go to processes, and those with tests of the cluster to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "cluster" if _has_cluster_tests(file) else file
+
+
+@functools.cache  # it is asked for each test, twice
+def _has_cluster_tests(file: str) -> bool:
+    return "pytest.mark.cluster" in (ROOT / file).read_text("utf-8")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+    return _ByFile(config, log)
 
 
 # ---------------------------------------------------------------------- the user's folders
@@ -167,16 +193,27 @@ def hdfs_url(cluster: Cluster) -> Iterator[str]:
     client.delete(folder, recursive=True)
 
 
-@pytest.fixture
-def hbase_url(cluster: Cluster) -> Iterator[str]:
-    """The URL of a row store in HBase without tables; those that the test makes are dropped at the end."""
-    cluster.up()
-    url = cluster.rows_url(f"test-{uuid.uuid4().hex[:12]}")
-    yield url
+@pytest.fixture(scope="session")
+def sweeper(cluster: Cluster) -> Iterator[ThreadPoolExecutor]:
+    """A thread that drops tables while the next test runs: HBase takes a second for it, nearly all of it waiting."""
+    with ThreadPoolExecutor(1, thread_name_prefix="sweeper") as thread:
+        yield thread
+
+
+def _drop_all(url: str) -> None:
     rows = open_rows(url)
     with ThreadPoolExecutor(rows.parallel) as pool:
         list(pool.map(rows.drop, rows.tables()))
     rows.close()
+
+
+@pytest.fixture
+def hbase_url(cluster: Cluster, sweeper: ThreadPoolExecutor) -> Iterator[str]:
+    """The URL of a row store in HBase without tables; those that the test makes are dropped in the end."""
+    cluster.up()
+    url = cluster.rows_url(f"test-{uuid.uuid4().hex[:12]}")
+    yield url
+    sweeper.submit(_drop_all, url)
 
 
 # ---------------------------------------------------------------------- PostgreSQL

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from image_lake import ImageLake, image_lake
 
 from sodalake.lake.demo import write_demo_archive
 from sodalake.lake.ingest import ingest
@@ -287,6 +288,27 @@ def server_of() -> type[Server]:
 def server(archive: Archive) -> Iterator[Server]:
     """A server over the archive; at its end it has logged no failure of its own."""
     running = Server(["--lake", archive.lake, "--workers", "1"])
+    yield running
+    code = running.stop()
+    log = "\n".join(running.log)
+    assert code == 0, log
+    for sign in ("Traceback", "unexpected", "never awaited", "never retrieved"):
+        assert sign not in log, log
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> ImageLake:
+    """A lake of images."""
+    return image_lake(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="session")
+def image_server(images: ImageLake) -> Iterator[Server]:
+    """A server over it; at its end it has logged no failure of its own."""
+    patient = {"SODALAKE_IMAGES__SYNC_SECONDS": "100", "SODALAKE_DEADLINES__REQUEST": "100"}
+    running = Server(
+        ["--lake", images.lake, "--workers", "1"], {"SODALAKE_IMAGES__SYNC_PIXELS": "8000000", **patient}
+    )
     yield running
     code = running.stop()
     log = "\n".join(running.log)

@@ -278,7 +278,7 @@ words = st.one_of(
 )
 soda_names = st.sampled_from(
     ["ID", "id", "CIRCLE", "POLYGON", "POS", "KIND", "RESPONSEFORMAT", "STRETCH", "PMIN", "PMAX", "COLORMAP", "SCALE",
-     "MAXREC", "RUNID", "BAND", "anything"]
+     "MAXREC", "RUNID", "BAND", "TIME", "POL", "MOC", "PLANES", "anything"]
 )  # fmt: skip
 rest_names = st.sampled_from(
     ["objectId", "candid", "kind", "output-format", "stretch", "colormap", "pmin", "pmax", "convolution_kernel",

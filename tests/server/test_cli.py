@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from sodalake.lake.demo import write_demo_archive
 from sodalake.server.cli import main
 
-COMMANDS = ("demo", "ingest", "serve", "explain", "config", "token", "cluster", "bench")
+COMMANDS = ("demo", "ingest", "serve", "explain", "hips", "config", "token", "cluster", "bench")
 HEAVY = {
     "dask",
     "distributed",

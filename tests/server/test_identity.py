@@ -136,10 +136,7 @@ def test_a_token_with_a_changed_letter_is_none(data: st.DataObject) -> None:
 def test_a_proof_is_remembered_until_the_token_ends(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     token = tokens.make(ANNA, timedelta(seconds=100))
     said = tokens.claims(token)
-    began = time.perf_counter()
-    for _ in range(1000):
-        assert tokens.claims(token) is said
-    assert (time.perf_counter() - began) / 1000 < 50e-6
+    assert tokens.claims(token) is said
     monkeypatch.setattr(tokens_module.time, "time", lambda: said.expires)
     with pytest.raises(AuthenticationError, match="ended on"):
         tokens.claims(token)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from job_server import GATES, HREF, NIL, UWS, JobServer, multipart
+from job_server import GATES, HREF, LAST, NIL, UWS, JobServer, multipart
 from lxml import etree
 
 from sodalake.server.jobs import JobLimits
@@ -201,6 +201,7 @@ def test_an_error_may_have_a_document_of_its_own(jobs: JobServer) -> None:
 
 def test_abort_keeps_what_is_finished(jobs: JobServer, gate: str) -> None:
     path = jobs.create({"GATE": gate, "UNITS": 3, "PHASE": "RUN"})
+    jobs.until_done(path, 1)
     GATES.reached(gate)
     began = datetime.now(UTC)
     answer = jobs.post(f"{path}/phase", {"PHASE": "ABORT"})
@@ -210,6 +211,16 @@ def test_abort_keeps_what_is_finished(jobs: JobServer, gate: str) -> None:
     assert document.value("phase") == "ABORTED"
     assert document.value("endTime")
     assert jobs.ask(f"{path}/results/line-0").body == b"0\n"
+
+
+def test_abort_keeps_what_is_finished_as_it_is_told(jobs: JobServer, gate: str) -> None:
+    path = jobs.create({"GATE": gate + LAST, "UNITS": 2, "PHASE": "RUN"})
+    GATES.reached(gate + LAST)
+    jobs.until_done(path, 1)
+    assert jobs.post(f"{path}/phase", {"PHASE": "ABORT"}).status == 303
+    # COMPLETED where all that was left of the job was faster than its end.
+    assert jobs.job(path).value("phase") in {"ABORTED", "COMPLETED"}
+    assert jobs.ask(f"{path}/results/line-1").body == b"1\n"
 
 
 def test_abort_of_what_has_ended_changes_nothing(jobs: JobServer) -> None:

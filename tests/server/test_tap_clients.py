@@ -15,20 +15,23 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import numpy as np
 import pytest
 from lxml import etree
+from sky_images import SURVEY, some_plates, write_plates
 from stilts import JAR, check_taplint, stilts
 
 from sodalake.lake.demo import write_demo_archive
+from sodalake.lake.images.ingesting import ingest_images
 from sodalake.lake.ingest import ingest
 
 if TYPE_CHECKING:
     from conftest import Server
 
 pytestmark = [pytest.mark.client, pytest.mark.embedded]
+TILES = Path(__file__).parents[3] / "shared/data/tiles"
 UWS = "{http://www.ivoa.net/xml/UWS/v1.0}"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -40,6 +43,13 @@ def tap(server_of: type[Server], tmp_path_factory: pytest.TempPathFactory) -> It
     write_demo_archive(str(root / "archive"), objects=40, nights=8, seed=7)
     for survey in ("ztf", "lsst"):
         assert not ingest(str(root / "lake"), survey, [str(root / "archive" / survey)], workers=1).failed
+    (root / "plates.toml").write_text(SURVEY)
+    write_plates(root / "plates" / "one.fits", some_plates(24, seed=3))
+    surveys = {str(root / "plates.toml"): str(root / "plates")}
+    if TILES.is_dir():
+        surveys["decam"] = str(TILES)
+    for survey, folder in surveys.items():
+        assert not ingest_images(str(root / "lake"), survey, [folder], workers=1).failed
     running = server_of(["--lake", str(root / "lake"), "--workers", "1"])
     yield running
     assert running.stop() == 0, "\n".join(running.log[-40:])
@@ -96,7 +106,18 @@ def test_taplint_finds_nothing(tap: Server) -> None:
 
 def test_datalinklint_finds_nothing(tap: Server) -> None:
     (row,) = rows_of(tap, "SELECT TOP 1 access_url FROM ivoa.obscore")
-    for url in (row["access_url"], f"{tap.url}/datalink/links?ID=ivo://sodalake/ztf?1"):
+    image, other = rows_of(
+        tap, "SELECT TOP 2 access_url, obs_publisher_did FROM ivoa.obscore WHERE obs_collection = 'wide'"
+    )
+    several = (
+        f"{row['access_url']}&ID={quote(other['obs_publisher_did'], safe='')}&ID=ivo://sodalake/plates?none"
+    )
+    for url in (
+        row["access_url"],
+        image["access_url"],
+        several,
+        f"{tap.url}/datalink/links?ID=ivo://sodalake/ztf?1",
+    ):
         told = stilts("datalinklint", f"votable={url}")
         assert "Errors: 0; Warnings: 0" in told, told
 
@@ -307,6 +328,48 @@ def test_pyvo_images_links_and_cutouts(tap: Server, pyvo: Any) -> None:
         assert len(content) < len(stamps)
     curve = next(links.bysemantics("#auxiliary", include_narrower=False))
     assert tap.ask(curve["access_url"].removeprefix(tap.url)).status == 200
+
+
+def test_pyvo_survey_images_links_and_cutouts(tap: Server, pyvo: Any) -> None:
+    from astropy import units as u
+    from astropy.io import fits
+
+    plates = "SELECT TOP 1 image_id, ra, dec, fov FROM plates.images WHERE band = 'g' AND fov > 0.1"
+    (place,) = rows_of(tap, plates)
+    ra, dec, radius = float(place["ra"]), float(place["dec"]), float(place["fov"]) / 8
+    service = pyvo.dal.SIA2Service(f"{tap.url}/sia2")
+    images = service.search(pos=(ra, dec, radius), band=5e-7, collection=["wide"], calib_level=[2])
+    image = next(one for one in images if one["obs_id"] == place["image_id"])
+    links = image.getdatalink()
+    this = next(links.bysemantics("#this", include_narrower=False))
+    with fits.open(io.BytesIO(tap.ask(this["access_url"].removeprefix(tap.url)).body)) as hdus:
+        whole = hdus[0].data
+    cutout = next(links.bysemantics("#cutout", include_narrower=False))
+    for content in (
+        image.processed(circle=(ra, dec, radius) * u.deg).read(),
+        cutout.process(circle=(ra, dec, radius), band=(4.5e-7, 5e-7) * u.m).read(),
+    ):
+        with fits.open(io.BytesIO(content)) as hdus:
+            assert 0 < hdus[0].data.size < whole.size
+            assert set(hdus[0].data.ravel()) <= set(whole.ravel())
+    assert not cutout.process(circle=(ra, dec, radius), band=(1e-6, 2e-6) * u.m).read()
+    assert not list(service.search(pos=(ra, dec, radius), band=1e-6, collection=["wide"]))
+
+
+def test_places_are_matched_with_survey_images(tap: Server, pyvo: Any) -> None:
+    from astropy.table import Table
+
+    plates = rows_of(tap, "SELECT image_id, ra, dec FROM plates.images ORDER BY image_id")
+    mine = Table({key: [float(row[key]) for row in plates] for key in ("ra", "dec")})
+    query = (
+        "SELECT m.ra, i.image_id FROM TAP_UPLOAD.mine AS m"
+        " JOIN plates.images AS i ON 1 = CONTAINS(POINT(m.ra, m.dec), i.s_region)"
+    )
+    service = pyvo.dal.TAPService(f"{tap.url}/tap")
+    for ask in (service.run_sync, service.run_async):
+        found = ask(query, uploads={"mine": mine})
+        pairs = set(zip(found["ra"], found["image_id"], strict=True))
+        assert {(float(row["ra"]), row["image_id"]) for row in plates} <= pairs
 
 
 # ---------------------------------------------------------------------- astroquery

@@ -205,6 +205,9 @@ def test_maxrec_is_read() -> None:
 def test_formats() -> None:
     assert format_of(Parameters([("FORMAT", "csv"), ("RESPONSEFORMAT", "csv")]))[0].name == "csv"
     assert format_of(Parameters([("FORMAT", "text/xml")]))[1] == "text/xml"
+    # Two names of one format do not differ, and the newer parameter's is answered.
+    both = format_of(Parameters([("FORMAT", "csv"), ("RESPONSEFORMAT", "text/csv")]))
+    assert (both[0].name, both[1]) == ("csv", "text/csv")
     with pytest.raises(MultiValuedParamNotSupported):
         format_of(Parameters([("FORMAT", "csv"), ("RESPONSEFORMAT", "votable")]))
     with pytest.raises(FormatError):

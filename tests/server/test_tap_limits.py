@@ -113,12 +113,13 @@ def test_rows_are_cut_where_the_service_says(narrow: Server) -> None:
     )
 
 
-def test_time_is_up_at_sync(narrow: Server) -> None:
+@pytest.mark.parametrize("selected", ["COUNT(*)", "a.table_name, b.table_name AS y"])
+def test_time_is_up_at_sync(narrow: Server, selected: str) -> None:
     tables = ", ".join(f"tap_schema.columns AS {name}" for name in "abcd")
     summed = " + ".join(f"{name}.column_index" for name in "abcd")
     began = time.monotonic()
-    answer = sync(narrow, f"SELECT COUNT(*) FROM {tables} WHERE {summed} < -1")
-    assert answer.status in (408, 503), answer.text
+    answer = sync(narrow, f"SELECT {selected} FROM {tables} WHERE SIN({summed}) > 2")
+    assert answer.status == 408, answer.text
     assert b"QUERY_STATUS" in answer.body
     assert time.monotonic() - began < 20
     assert sync(narrow, "SELECT TOP 1 table_name FROM tap_schema.tables").status == 200
@@ -131,7 +132,9 @@ def test_abort_reaches_a_running_query(wide: Server) -> None:
     began = time.monotonic()
     assert post(wide, f"{job}/phase", PHASE="ABORT").status == 303
     assert phase(wide, job, wait=0) == "ABORTED"
-    assert time.monotonic() - began < 3  # a second, on a machine that does nothing else
+    assert (
+        time.monotonic() - began < 20
+    )  # a second, on a machine that does nothing else; it would take minutes
     assert wide.ask(f"{job}/results/result").status == 404
     # The worker is free again: what comes next does not wait for what was ended.
     following = run(wide, "SELECT COUNT(*) AS n FROM ztf.alerts")

@@ -255,8 +255,8 @@ def test_what_has_one_value_is_not_repeated(server: Server, name: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [BOMB.encode(), b"", b"\x00" * 100, b"<VOTABLE>", b"not a table", gzip.compress(b"a\n" + b"1\n" * 2_000_000),
-     b"PAR1garbagePAR1", b"SIMPLE  =  T", b"a,a\n1,2\n"],
+    [BOMB.encode(), b"", b"\x00" * 100, b"<VOTABLE>", b"not a table",
+     gzip.compress(b"a\n" + b"1\n" * 2_000_000, mtime=0), b"PAR1garbagePAR1", b"SIMPLE  =  T", b"a,a\n1,2\n"],
 )  # fmt: skip
 def test_bad_uploads(server: Server, content: bytes) -> None:
     fields = [("LANG", "ADQL"), ("QUERY", "SELECT * FROM TAP_UPLOAD.t"), ("UPLOAD", "t,param:p")]

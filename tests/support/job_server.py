@@ -48,6 +48,10 @@ HREF = "{http://www.w3.org/1999/xlink}href"
 NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 
 
+LAST = " and be done at once"
+"""End of the name of a gate whose units are done at the very moment their job is over."""
+
+
 class Gates:
     """Gates by name: a unit waits at its own until it is opened, or its job is over."""
 
@@ -62,6 +66,8 @@ class Gates:
         self._reached[name].set()
         while not self._open[name].wait(0.01):
             if context.cancelled():
+                if name.endswith(LAST):
+                    return
                 raise Cancelled
 
     def reached(self, name: str) -> None:
@@ -371,6 +377,19 @@ class JobServer:
                         changed.cancel()
                         return
                     await changed
+
+        self.call(look())
+
+    def until_done(self, path: str, targets: int) -> None:
+        """Wait until so many targets of a job that executes are done."""
+
+        async def look() -> None:
+            async with asyncio.timeout(PATIENCE):
+                while not any(
+                    job.id == path[1:] and progress.done >= targets
+                    for job, progress in self.executor.executing()
+                ):
+                    await asyncio.sleep(0.005)
 
         self.call(look())
 

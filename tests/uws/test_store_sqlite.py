@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -282,19 +281,14 @@ async def test_a_full_data_base(path: Path) -> None:
 
 
 @in_loop
-async def test_ten_thousand_jobs_are_no_burden(path: Path) -> None:
+async def test_ten_thousand_jobs_at_once(path: Path) -> None:
     store = await open_store(str(path))
     new = NewJob("k", "ada", (Parameter("ID", "x"),), run=True)
-    begun = time.perf_counter()
     for _ in range(10):
         await asyncio.gather(*(store.create(new) for _ in range(1000)))
-    # Measured alone: 2.4 s. Ten times that is a machine that does ten other things.
-    assert time.perf_counter() - begun < 25
     for phases in ((), (Phase.QUEUED,), (Phase.EXECUTING, Phase.QUEUED)):
-        begun = time.perf_counter()
-        for _ in range(50):
-            assert len(await store.find("k", "ada", phases=phases, last=50)) == 50
-        assert (time.perf_counter() - begun) / 50 < 0.015  # measured: 1.4 ms, 0.6 ms with one phase
+        assert len(await store.find("k", "ada", phases=phases, last=50)) == 50
+    assert len(await store.find("k", "ada")) == 10_000
     await store.close()
 
 

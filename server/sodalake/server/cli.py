@@ -1,4 +1,4 @@
-"""The command line: ``sodalake demo | ingest | serve | explain | config | token | cluster | bench``.
+"""The command line: ``sodalake demo | ingest | serve | explain | hips | config | token | cluster | bench``.
 
 A command's module is imported when the command is run, so that `sodalake --help` answers at once. What goes
 wrong in the lake or in the settings is one line on standard error and exit code 2, as click's own usage
@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "ingest": ("sodalake.server.commands.ingest", "Bring files of an archive into a lake."),
     "serve": ("sodalake.server.commands.serve", "Serve a lake over HTTP."),
     "explain": ("sodalake.server.commands.explain", "Say what a query would read, and where."),
+    "hips": ("sodalake.server.commands.hips", "Make the HiPS of a collection of images."),
     "config": ("sodalake.server.commands.config", "Print the settings in effect."),
     "token": ("sodalake.server.commands.token", "Make a token, by which the service knows a user."),
     "cluster": ("sodalake.server.commands.cluster", "Run real HDFS and HBase on this machine."),

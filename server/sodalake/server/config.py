@@ -29,7 +29,7 @@ from pydantic_settings import (
 )
 
 from sodalake.lake.errors import ConfigurationError
-from sodalake.server.sections import Deadlines, Identity, Jobs, Limits, Log, Mail, Tap, words
+from sodalake.server.sections import Deadlines, Identity, Images, Jobs, Limits, Log, Mail, Tap, words
 
 __all__ = ["Settings", "load_settings", "to_toml"]
 
@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     limits: Limits = Field(default_factory=Limits)
     jobs: Jobs = Field(default_factory=Jobs)
     tap: Tap = Field(default_factory=Tap)
+    images: Images = Field(default_factory=Images)
     identity: Identity = Field(default_factory=Identity)
     mail: Mail = Field(default_factory=Mail)
     log: Log = Field(default_factory=Log)

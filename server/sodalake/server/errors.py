@@ -33,7 +33,8 @@ gets that id and no traceback.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sodalake.lake.errors import (
     ConfigurationError,
@@ -46,6 +47,7 @@ from sodalake.lake.errors import (
     Unavailable,
     UsageError,
 )
+from sodalake.sodacut.images.costs import TooExpensive
 from sodalake.tap.errors import QueryTimeout
 from sodalake.uws.errors import (
     BadJob,
@@ -150,6 +152,8 @@ class Fault:
         What the person can do about it; may be empty.
     retry_after
         Seconds after which the same request may pass, or None.
+    details
+        More for machines, where the error is written as JSON.
     """
 
     status: int
@@ -157,6 +161,7 @@ class Fault:
     text: str
     advice: str = ""
     retry_after: int | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def sentence(self) -> str:
@@ -173,6 +178,7 @@ _RULES: tuple[tuple[type[LakeError], int, str], ...] = (
     # A setting that is wrong is not the visitor's fault, though the tree calls it a usage error: it is the
     # operator's.
     (ConfigurationError, 503, "ServiceUnavailable"),
+    (TooExpensive, 413, "UsageError"),
     (UsageError, 400, "UsageError"),
     (NotInLake, 404, "UsageError"),
     (FileGone, 410, "Error"),
@@ -236,6 +242,8 @@ def as_text(fault: Fault) -> tuple[str, bytes]:
 
 
 def as_json(fault: Fault) -> tuple[str, bytes]:
-    """Write `fault` as the JSON object of the REST API: status, label, text and advice."""
-    document = {"status": "error", "label": fault.label, "text": fault.text, "advice": fault.advice}
+    """Write `fault` as the JSON object of the REST API: status, label, text and advice; and more where there is."""
+    document = {
+        "status": "error", "label": fault.label, "text": fault.text, "advice": fault.advice, **fault.details
+    }  # fmt: skip
     return "application/json", (json.dumps(document) + "\n").encode()

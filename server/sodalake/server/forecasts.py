@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sodalake.uws.estimates import Model, Prediction
@@ -29,10 +29,18 @@ _MOST_WAITING = 500  # jobs of the queue that are played forward
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """What a job is like, as far as can be told without reading its list."""
+    """What a job is like, as far as can be told without reading its list.
+
+    Attributes
+    ----------
+    bytes, seconds
+        Of its results, and of one core, if no job of this shape has ever finished; None: as jobs of its kind have.
+    """
 
     shape: str
     targets: int
+    bytes: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,7 @@ class Forecasts:
 
     async def _play(self, owner: str | None, priority: int, sketch: Sketch, job: Job | None) -> Estimate:
         model = await self.model()
-        prediction = model.predict(self._kind, sketch.shape, sketch.targets)
+        prediction = self._predicted(model, sketch)
         queue: list[Waiting] = []
         asked = -1
         for other, progress in self._executor.executing():
@@ -160,6 +168,19 @@ class Forecasts:
             expected.position + 1, start, now + timedelta(seconds=expected.end + model.delay), prediction
         )
 
+    def _predicted(self, model: Model, sketch: Sketch) -> Prediction:
+        """Return what a job takes alone; of a shape that was never seen, what the sketch says of it."""
+        found = model.predict(self._kind, sketch.shape, sketch.targets)
+        if found.samples or sketch.bytes is None or sketch.seconds is None:
+            return found
+        width = min(self._executor.width, found.units)
+        added = sketch.seconds / max(1, width)
+        seconds = max(found.seconds, added)
+        factor = seconds / found.seconds
+        return replace(
+            found, bytes=sketch.bytes, seconds=seconds, low=found.low * factor, high=found.high * factor
+        )
+
     def _running(self, model: Model, job: Job, total: int, done: int) -> Waiting:
         known = self._known(job)
         targets = total or known.targets
@@ -170,5 +191,5 @@ class Forecasts:
         return Waiting(job.owner, seconds, units, left, job.priority, executing=True)
 
     def _queued(self, model: Model, owner: str | None, priority: int, sketch: Sketch) -> Waiting:
-        predicted = model.predict(self._kind, sketch.shape, sketch.targets)
+        predicted = self._predicted(model, sketch)
         return Waiting(owner, predicted.seconds, predicted.units, sketch.targets, priority)

@@ -49,7 +49,8 @@ _NUMBERS = itertools.count(1)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 _EXPOSED = (
     "Accept-Ranges, Content-Disposition, Content-Encoding, Content-Length, Content-Range, ETag, Location, "
-    "Retry-After, WWW-Authenticate, X-Request-Id, X-VO-Authenticated"
+    "Retry-After, WWW-Authenticate, X-Request-Id, X-Sodalake-Bands, X-Sodalake-Covered, X-Sodalake-Images, "
+    "X-Sodalake-Inputs, X-Sodalake-Masked, X-VO-Authenticated"
 )
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close sends RST
 _CLIENT_GONE = 499  # the log's status of a request whose client went away; nothing is sent

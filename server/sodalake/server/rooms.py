@@ -11,6 +11,7 @@ import hashlib
 import os
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ from sodalake.server.mail import MailedJob, Postman
 from sodalake.server.sections import Jobs
 from sodalake.server.service import Service
 from sodalake.server.sodajobs import SodaKind
-from sodalake.server.sodaorders import sketch
+from sodalake.server.sodaorders import Holdings, sketch
 from sodalake.server.sodaroom import SodaRoom
 from sodalake.server.tap.jobs import TapKind
 from sodalake.server.tellingroom import TellingRoom
@@ -68,7 +69,8 @@ async def open_rooms(service: Service, workers: Workers, close: contextlib.Async
         raise ConfigurationError(error.message, error.advice) from error
     close.push_async_callback(store.close)
     results = ResultFolder(jobs.results or join(lake.url, lake.content.results), jobs.copies)
-    soda = SodaKind(lake.url, lake.surveys, settings.authority, jobs)
+    holdings = Holdings(lake.surveys, lake.image_surveys, settings.authority)
+    soda = SodaKind(lake.url, holdings, jobs, settings.images)
     tap = TapKind(lake.url, settings, lambda: _root(service))
     executor = Executor(
         store,
@@ -87,8 +89,8 @@ async def open_rooms(service: Service, workers: Workers, close: contextlib.Async
         "Cutout jobs",
         limits,
         settings=settings,
-        surveys=lake.surveys,
-        forecasts=Forecasts(executor, soda.name, sketch),
+        holdings=holdings,
+        forecasts=Forecasts(executor, soda.name, partial(sketch, holdings=holdings)),
     )
     service.tap_jobs = TellingRoom(
         store,

@@ -8,9 +8,12 @@ from typing import Any
 from sodalake.server import soda
 from sodalake.server.cutouts import CutoutsHandler
 from sodalake.server.estimating import EstimateHandler
+from sodalake.server.imagecutouts import EstimateHandler as ImageEstimateHandler
+from sodalake.server.imagecutouts import PositionHandler
 from sodalake.server.jobs import routes as job_routes
 from sodalake.server.portal import routes as portal_routes
 from sodalake.server.service import Service
+from sodalake.server.sky import routes as sky_routes
 from sodalake.server.sodaorders import ASYNC
 from sodalake.server.tap.resources import routes as tap_routes
 from sodalake.server.vo import routes as vo_routes
@@ -29,10 +32,15 @@ def routes(service: Service) -> list[Any]:
         (prefix + r"/soda/estimate", EstimateHandler, given | {"room": service.soda_jobs}),
         (prefix + r"/api/v1/cutouts", CutoutsHandler, given),
         (prefix + r"/([A-Za-z0-9_.-]+)/api/v1/cutouts", CutoutsHandler, given),
+        (prefix + r"/api/v1/images/cutout", PositionHandler, given),
+        (prefix + r"/([A-Za-z0-9_.-]+)/api/v1/images/cutout", PositionHandler, given),
+        (prefix + r"/api/v1/images/estimate", ImageEstimateHandler, given),
+        (prefix + r"/([A-Za-z0-9_.-]+)/api/v1/images/estimate", ImageEstimateHandler, given),
         (prefix + r"/soda/capabilities", CapabilitiesHandler, given | {"modes": (soda.SYNC, ASYNC)}),
         (prefix + r"/soda/availability", AvailabilityHandler, given),
         *tap_routes(service),
         *vo_routes(service),
+        *sky_routes(service),
         (prefix + r"/healthz", HealthHandler, given),
         *portal_routes(service),
     ]

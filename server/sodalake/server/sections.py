@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-__all__ = ["KEY_BYTES", "Deadlines", "Identity", "Jobs", "Limits", "Log", "Mail", "Tap", "words"]
+__all__ = ["KEY_BYTES", "Deadlines", "Identity", "Images", "Jobs", "Limits", "Log", "Mail", "Tap", "words"]
 
 KEY_BYTES: Final = 32
 """The shortest key of HMAC-SHA256 (RFC 7518, 3.2)."""
@@ -310,6 +310,44 @@ class Tap(Section):
     )
 
     _split = field_validator("upload_hosts", mode="before")(words)
+
+
+class Images(Section):
+    """Cuts of survey images that are answered at once; what would take more is told so before anything is read."""
+
+    sync_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds a request is expected to take at most; more is for a job, or smaller.",
+    )
+    sync_pixels: int = Field(
+        128_000_000,
+        ge=10_000,
+        description="Pixels of one request at most, those given and those in memory at once: four bytes each.",
+    )
+    sync_bytes: int = Field(
+        2_000_000_000, ge=1_000_000, description="Bytes that one request may read of the archive."
+    )
+    largest_side: int = Field(
+        20_000, ge=100, description="Pixels of the longer side of a FITS file; of a picture they are 4096."
+    )
+    quick_seconds: float = Field(
+        0.5,
+        gt=0,
+        description="Seconds up to which a cut of one image is made by the fast lane; what takes longer, and all"
+        " mosaics, are made by the workers of jobs, so that they keep nobody waiting.",
+    )
+    job_pixels: int = Field(
+        128_000_000,
+        ge=1_048_576,
+        description="Pixels of one target of a job at most, those given and those in memory at once: four bytes each,"
+        " and three times that while it is written.",
+    )
+    at_once: int = Field(
+        0,
+        ge=0,
+        description="Mosaics and large pictures made at once; 0: as many as there are workers of jobs. Others wait.",
+    )
 
 
 class Log(Section):

@@ -22,6 +22,7 @@ from sodalake.server.identity import Identities
 from sodalake.server.urls import Proxies
 
 if TYPE_CHECKING:
+    from sodalake.server.imageengine import ImageEngine
     from sodalake.server.jobs import JobRoom
     from sodalake.server.tap.engine import TapEngine
 
@@ -42,14 +43,16 @@ class Service:
     ----------
     lake
         The open lake: its surveys. Rows and files are read on the workers, never here.
-    lane
-        The readers.
+    lane, scans
+        The readers of the fast lane, and those on the workers of jobs, for what takes longer.
     identities
         Who the visitors are.
     soda_jobs
         The jobs at ``/soda/async``.
     tap, tap_jobs
         The queries, and the jobs at ``/tap/async``.
+    images
+        The cuts of survey images.
     since
         When the service became available, UTC.
     draining
@@ -61,9 +64,11 @@ class Service:
     """
 
     lane: Lane
+    scans: Lane
     identities: Identities
     soda_jobs: JobRoom
     tap: TapEngine
+    images: ImageEngine
     tap_jobs: JobRoom
     since: datetime
 

@@ -6,7 +6,7 @@ What a job asks for is read by `sodaorders`; what is done on a worker is in `sod
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +14,8 @@ from typing import Any, Final
 
 from sodalake.lake.errors import LakeError, Unavailable
 from sodalake.lake.results import ResultFolder
-from sodalake.lake.survey import Survey
-from sodalake.server.sections import Jobs
-from sodalake.server.sodaorders import Asked, asked, list_of
+from sodalake.server.sections import Images, Jobs
+from sodalake.server.sodaorders import Asked, Holdings, asked, list_of
 from sodalake.server.workerrors import told
 from sodalake.sodacut.jobs import (
     MANIFEST_TYPES,
@@ -30,22 +29,21 @@ from sodalake.sodacut.jobs import (
     lost,
     manifest_table,
     manifests,
-    units,
     zip_pieces,
 )
 from sodalake.sodacut.jobs.locator import locator
-from sodalake.sodacut.jobs.onworker import only_unit, resolve_here, run_here, write_parquet_here
+from sodalake.sodacut.jobs.onworker import Whole, resolve_here, run_here, write_parquet_here
+from sodalake.sodacut.jobs.steps import Steps
 from sodalake.uws.errors import BadJob, WorkFailed
 from sodalake.uws.jobs import Job, Result, Segment, UnitRecord
-from sodalake.uws.kinds import Document, Plan, Planning, ResultStore, Unit
+from sodalake.uws.kinds import ONE, SEVERAL, Document, Plan, Planning, ResultStore, Unit
 
 __all__ = ["SodaKind", "SodaWork"]
 
-_NAMES: Final = {"zip": "stamps.zip", "arrow": "stamps.arrows", "parquet": "stamps.parquet"}
+_ENDINGS: Final = {"zip": "zip", "arrow": "arrows", "parquet": "parquet"}
 _LITERAL: Final = (
     4096  # bytes; what is longer becomes an object of the results, not a value in the store of jobs
 )
-_LEAST_UNIT: Final = 64  # targets; smaller work is one unit
 _ROUNDS: Final = 4
 _CHUNK: Final = 1250  # targets asked of the index at once, by one worker
 _ENDED: Final = "The job was ended before this target was done."
@@ -58,27 +56,25 @@ class SodaKind:
     ----------
     lake_url
         What workers open.
-    surveys
-        Those of the lake, by name.
-    authority
-        Ours, in identifiers.
-    limits
-        Settings of jobs.
+    holdings
+        What jobs can be about.
+    limits, images
+        Settings of jobs, and of images.
     """
 
     name = "soda"
 
-    def __init__(self, lake_url: str, surveys: Mapping[str, Survey], authority: str, limits: Jobs) -> None:
+    def __init__(self, lake_url: str, holdings: Holdings, limits: Jobs, images: Images) -> None:
         self._lake_url = lake_url
-        self._surveys = surveys
-        self._authority = authority
+        self._holdings = holdings
         self._limits = limits
+        self._images = images
 
     def check(self, job: Job, results: ResultStore) -> SodaWork:
         """Read a job's parameters and its list; `BadJob` where they cannot be."""
         try:
             made = asked(
-                job.parameters, list_of(job, results), self._surveys, self._authority, self._limits, job.owner
+                job.parameters, list_of(job, results), self._holdings, self._limits, self._images, job.owner
             )
         except Unavailable as error:
             raise WorkFailed(error.message, error.advice) from error
@@ -118,23 +114,24 @@ class SodaWork:
     @property
     def run(self) -> Any:
         """What does a unit on a worker."""
-        return partial(run_here, self.lake_url, self.asked.folder)
+        return partial(run_here, self.asked.steps, self.lake_url, self.asked.folder)
 
     def plan(self, planning: Planning) -> Plan:
-        """Ask the index where the stamps are, on the workers, and cut units of neighbours."""
-        work = self.asked.work
-        if len(work) <= min(self.unit, _LEAST_UNIT):
-            return Plan([Unit(work, len(work))])
+        """Ask the index where the pixels are, on the workers, and cut units of neighbours."""
+        work, steps = self.asked.work, self.asked.steps
+        least = min(self.unit, steps.least(work))
+        if len(work) <= least:
+            return Plan([Unit(Whole(work), len(work), _pool(steps, work))])
         with told():
-            resolved = planning.map(partial(resolve_here, self.lake_url), work.chunks(_CHUNK))
+            resolved = planning.map(partial(resolve_here, steps, self.lake_url), work.chunks(_CHUNK))
         # Some units for each place, so that the last to end leave none idle for long; few enough that what a unit
         # costs besides its targets (a task, a file) is small.
-        each = min(self.unit, max(_LEAST_UNIT, math.ceil(len(work) / (_ROUNDS * planning.width))))
-        return Plan([Unit(one, len(one)) for one in units(work, resolved, each)])
+        each = min(self.unit, max(least, math.ceil(len(work) / (_ROUNDS * planning.width))))
+        return Plan([Unit(one, len(one), _pool(steps, one)) for one in steps.units(work, resolved, each)])
 
     def lost(self, unit: Unit, number: int, message: str) -> UnitRecord:
         """Let the manifest tell of a unit that failed for good."""
-        report = _lost(unit, message)
+        report = self._lost(unit, message)
         return UnitRecord(number, "", report.pack(), report.targets, report.targets)
 
     def finish(
@@ -145,14 +142,18 @@ class SodaWork:
         done = [reports[number] for number in sorted(reports)]
         if not whole:
             done += [
-                lost(unit.spec, _ENDED) for number, unit in enumerate(plan.units) if number not in reports
+                self._lost(unit, _ENDED) for number, unit in enumerate(plan.units) if number not in reports
             ]
         with told():
             return _Finishing(self.asked, planning, done, whole).results()
 
+    def _lost(self, unit: Unit, message: str) -> UnitReport:
+        spec = unit.spec
+        return lost(self.asked.steps.whole(spec.work, ()) if isinstance(spec, Whole) else spec, message)
 
-def _lost(unit: Unit, message: str) -> UnitReport:
-    return lost(only_unit(unit.spec) if isinstance(unit.spec, StampWork) else unit.spec, message)
+
+def _pool(steps: Steps, todo: Any) -> str:
+    return SEVERAL if steps.several(todo) else ONE
 
 
 class _Finishing:
@@ -166,13 +167,19 @@ class _Finishing:
         self._results = planning.results
         self._prefix = planning.job.id
 
+    @property
+    def _name(self) -> str:
+        """What the container is called."""
+        return f"{self._asked.steps.name}.{_ENDINGS[self._asked.container]}"
+
     def results(self) -> list[Result]:
+        """Write them, and list them."""
         container = self._asked.container
         table = container in ("arrow", "parquet")
         # Seen from the manifest, which is one of the job's results; those of a list are not listed there.
         urls = {"each": "./", "zip": "../files/", "folder": "../files/"}.get(container, "")
         manifest = manifest_table(
-            self._reports, len(self._asked.work), urls=urls, container=_NAMES[container] if table else ""
+            self._reports, len(self._asked.work), urls=urls, container=self._name if table else ""
         )
         written = manifests(manifest)
         bodies = dict(written)
@@ -190,10 +197,11 @@ class _Finishing:
             assert self._asked.folder is not None
             deliver_extras(self._asked.folder, written)
             return found
-        name = _NAMES[container]
+        name = self._name
         if container == "zip":
             pieces = zip_pieces(self._reports, written)
             return [*found, self._result(name, pieces)]
+        assert isinstance(self._asked.work, StampWork)
         fits = self._asked.work.fits
         if container == "arrow":
             return [*found, self._result(name, arrow_pieces(self._reports, fits=fits))]

@@ -1,45 +1,45 @@
 """SODA, asynchronous: what the parameters and the list of a job ask for.
 
 A job has either SODA's own parameters, each of which may come several times, and gets one result for every
-combination of ID, region and KIND (SODA 1.0, section 6); or it has a list of targets, and gets a manifest and one
-container: a zip, a table of stamps (Arrow or Parquet), or a folder of the user's own. Everything else is as in
-`/soda/sync`, whose parameters and formats these are.
+combination of them (SODA 1.0, section 6); or it has a list of targets, and gets a manifest and one container: a zip, a
+table of stamps (Arrow or Parquet), or a folder of the user's own. Everything else is as in `/soda/sync`, whose
+parameters and formats these are.
+
+A job is of alerts (`stamporders`) or of images (`imageorders`); which, its identifiers and surveys say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import product as combinations_of
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from sodalake.lake.alerts import ByAlert
-from sodalake.lake.errors import LakeError
+from sodalake.lake.errors import NotInLake
+from sodalake.lake.images.imagesurvey import ImageSurvey
 from sodalake.lake.results import ResultFolder
-from sodalake.lake.survey import STAMP_KINDS, Survey
+from sodalake.lake.survey import Survey
 from sodalake.server.dali import Parameters, clip
 from sodalake.server.errors import BadParameter
 from sodalake.server.forecasts import Sketch
-from sodalake.server.sections import Jobs
-from sodalake.server.soda import PARAMETERS, SYNC, plan, product
-from sodalake.server.urls import parse_did
+from sodalake.server.imageorders import image_combinations, image_rows
+from sodalake.server.sections import Images, Jobs
+from sodalake.server.soda import PARAMETERS, SYNC
+from sodalake.server.stamporders import stamp_combinations, stamp_rows
 from sodalake.server.vosi import InputParameter, Mode
-from sodalake.sodacut import ArrowStamps
-from sodalake.sodacut.jobs import (
-    PARQUET,
-    Combination,
-    Order,
-    StampWork,
-    TargetList,
-    allowed_folder,
-    read_targets,
-)
-from sodalake.sodacut.jobs.targets import NEAR, REGIONS, overridden
-from sodalake.sodacut.jobs.work import Refused
+from sodalake.sodacut.errors import BadTargets
+from sodalake.sodacut.images.jobs.steps import ImageSteps
+from sodalake.sodacut.images.jobs.work import ImageWork
+from sodalake.sodacut.images.requests import Limits
+from sodalake.sodacut.jobs import PARQUET, allowed_folder
+from sodalake.sodacut.jobs.columns import did_column
+from sodalake.sodacut.jobs.lists import TextTable, read_list
+from sodalake.sodacut.jobs.steps import StampSteps, Steps, WorkOf
+from sodalake.sodacut.jobs.targets import REGIONS
 from sodalake.uws.jobs import Job, Parameter
 from sodalake.uws.kinds import ResultStore
 
-__all__ = ["ASYNC", "Asked", "Container", "asked", "list_of", "sketch"]
+__all__ = ["ASYNC", "Asked", "Container", "Holdings", "asked", "list_of", "sketch"]
 
 Container = Literal["each", "zip", "arrow", "parquet", "folder"]
 """How the results come: each by itself (combinations); or what a list gets."""
@@ -55,7 +55,8 @@ _CONTAINERS: Final[Mapping[str, Container]] = {
 ASYNC: Final = Mode(
     "ivo://ivoa.net/std/SODA#async-1.0",
     "/soda/async",
-    "Stamps of many alerts as a job: ID, regions and KIND may come several times, or a list is uploaded.",
+    "Cutouts of many images, or stamps of many alerts, as a job: ID, regions, BAND, TIME and KIND may come several"
+    " times, or a list is uploaded.",
     ("POST",),
     (*SYNC.formats, "application/zip", PARQUET),
     (
@@ -67,6 +68,18 @@ ASYNC: Final = Mode(
             "UPLOAD", "NAME,param:PART: a list of targets as CSV, TSV, JSON or VOTable in the same request."
         ),
         InputParameter("SURVEY", "Of a list: survey of rows that do not say.", standard=False),
+        InputParameter(
+            "SIZE",
+            "Of a list of places: side of the square to cut from images, as 0.05 (degrees), 3arcmin or 100px.",
+            standard=False,
+        ),
+        InputParameter(
+            "BANDS", "Of a list of places: which, as gri; of a colour picture red first.", standard=False
+        ),
+        InputParameter(
+            "ALGORITHM", "Of a list of places: single (default), coadd, nearest or median.", standard=False
+        ),
+        InputParameter("COLLECTION", "Of a list of places: only images of this collection.", standard=False),
         InputParameter(
             "RADIUS",
             "Of a list: how near to a position its newest alert has to be.",
@@ -84,7 +97,6 @@ ASYNC: Final = Mode(
     use="base",
 )
 
-_OF_ROWS: Final = tuple(one.name for one in PARAMETERS if one.name not in ("ID", "RESPONSEFORMAT"))
 _BYTES_A_ROW: Final = 24  # of a list with an id of its own and an alert's
 _MAKERS: Final = {
     "png": "Picture",
@@ -94,25 +106,69 @@ _MAKERS: Final = {
 }
 
 
+_DID: Final = re.compile(r"ivo://[^/?#]*/([^?#]*)\?.*", re.I)
+_OF_THE_JOB: Final = ("upload", "survey", "folder", "runid", "notify")
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What jobs can be about.
+
+    Attributes
+    ----------
+    alerts, images
+        The surveys of the lake, by name.
+    authority
+        Ours, in identifiers.
+    """
+
+    alerts: Mapping[str, Survey] = field(default_factory=dict)
+    images: Mapping[str, ImageSurvey] = field(default_factory=dict)
+    authority: str = ""
+
+    def is_images(self, names: Iterable[str], what: str) -> bool | None:
+        """Say whether surveys are of images, or of alerts; None where none of them is known.
+
+        Raises
+        ------
+        BadTargets
+            Some are and some are not; `what` has them.
+        """
+        found = {name: name in self.images for name in names if name in self.images or name in self.alerts}
+        if len(set(found.values())) > 1:
+            alerts, images = ([name for name, one in found.items() if one is of] for of in (False, True))
+            raise BadTargets(
+                f"{what} is of alerts ({', '.join(alerts)}) and of images ({', '.join(images)}).",
+                "Send one job for each of the two.",
+            )
+        return next(iter(found.values()), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a job asks for.
 
     Attributes
     ----------
+    steps
+        How it is done.
     folder
         Where results are also written, file by file.
     """
 
-    work: StampWork
+    work: WorkOf
+    steps: Steps
     container: Container
     folder: ResultFolder | None = None
 
     @property
     def shape(self) -> str:
         """What the work is like, for estimates: container and format."""
-        formats = {type(order.finish).__name__ for order in self.work.orders}
-        return f"{self.container}/{'+'.join(sorted(formats)) or 'nothing'}"
+        return f"{self.container}/{self.work.shape}"
+
+    def guess(self) -> tuple[int, float] | tuple[None, None]:
+        """Return bytes and seconds, for who has never seen such work; None of stamps, which are all of a size."""
+        return self.work.guess() if isinstance(self.work, ImageWork) else (None, None)
 
 
 def list_of(job: Job, results: ResultStore) -> tuple[bytes, str, str] | None:
@@ -137,25 +193,32 @@ def list_of(job: Job, results: ResultStore) -> tuple[bytes, str, str] | None:
         stored.close()
 
 
-def sketch(job: Job) -> Sketch:
+def sketch(job: Job, holdings: Holdings = Holdings()) -> Sketch:
     """Say what a job is like, as far as can be told without reading its list."""
     parameters = Parameters((one.id, one.value) for one in job.parameters if not one.by_reference)
     wanted = (next(iter(parameters.get("responseformat", ())), "") or "fits").strip().lower()
+    ids = parameters.get("id", ())
+    surveys = [value.strip().lower() for value in parameters.get("survey", ())]
+    is_images = any(name in holdings.images for name in (*surveys, *filter(None, map(survey_of_did, ids))))
+    maker = "image" if is_images else _MAKERS.get(wanted, "FitsStamp")
     if not job.uploads:
         regions = sum(len(parameters.get(name.lower(), ())) for name in REGIONS)
-        count = len(parameters.get("id", ())) * max(regions, 1) * max(len(parameters.get("kind", ())), 1)
-        return Sketch(f"each/{_MAKERS.get(wanted, 'FitsStamp')}", max(count, 1))
+        count = len(ids) * max(regions, 1)
+        for name in ("band", "time", "kind"):
+            count *= max(len(parameters.get(name, ())), 1)
+        return Sketch(f"each/{maker}", max(count, 1))
     container = _CONTAINERS.get(wanted, "folder" if "folder" in parameters else "zip")
-    maker = "ArrowStamps" if container in ("arrow", "parquet") else _MAKERS.get(wanted, "FitsStamp")
+    if container in ("arrow", "parquet"):
+        maker = "ArrowStamps"
     return Sketch(f"{container}/{maker}", max(1, sum(upload.size for upload in job.uploads) // _BYTES_A_ROW))
 
 
 def asked(
     given: Sequence[Parameter],
     targets: tuple[bytes, str, str] | None,
-    surveys: Mapping[str, Survey],
-    authority: str,
+    holdings: Holdings,
     limits: Jobs,
+    images: Images,
     owner: str | None = None,
 ) -> Asked:
     """Read what a job asks for.
@@ -176,145 +239,112 @@ def asked(
     """
     parameters = Parameters((one.id, one.value) for one in given if not one.by_reference)
     if targets is not None:
-        return _of_list(parameters, targets, surveys, authority, limits, owner)
+        return _of_list(parameters, targets, holdings, limits, images, owner)
     if "upload" in parameters:
         raise BadParameter(
             "UPLOAD names no file of the request.", "Send UPLOAD=targets,param:list, and a part called list."
         )
-    return _of_combinations(parameters, surveys, authority, limits)
+    return _of_combinations(parameters, holdings, limits, images)
 
 
-# ---------------------------------------------------------------------- SODA's parameters
+def _steps(images: Images) -> Steps:
+    return ImageSteps(Limits(pixels=images.job_pixels, side=images.largest_side))
 
 
-def _of_combinations(
-    parameters: Parameters, surveys: Mapping[str, Survey], authority: str, limits: Jobs
-) -> Asked:
+def _of_combinations(parameters: Parameters, holdings: Holdings, limits: Jobs, images: Images) -> Asked:
     ids = [value.strip() for value in parameters.get("id", ()) if value.strip()]
     if not ids:
         raise BadParameter(
             "The job has neither an ID nor a list of targets.",
-            f"Give ID=ivo://{authority}/SURVEY?ALERTID/KIND, or upload a list.",
+            f"Give ID=ivo://{holdings.authority}/SURVEY?ALERTID/KIND or ivo://{holdings.authority}/SURVEY?IMAGEID, "
+            "or upload a list.",
         )
-    regions: list[tuple[str, str] | None] = [
-        (name, value) for name in REGIONS for value in parameters.get(name.lower(), ()) if value.strip()
-    ] or [None]
-    kinds: list[str | None] = [kind for kind in parameters.get("kind", ()) if kind.strip()] or [None]
-    count = len(ids) * len(regions) * len(kinds)
-    if count > limits.listed:
-        raise BadParameter(
-            f"The job has {count} combinations of ID, region and KIND; at most {limits.listed} are listed.",
-            "Upload a list of targets: it may be longer.",
-        )
-    multiple = {"id", "kind", *(name.lower() for name in REGIONS)}
-    common = {name: parameters.one(name) for name in parameters if name not in multiple}
-    pairs = [(name, value) for name, value in common.items() if value is not None]
-    for survey in surveys.values():  # what is wrong with every combination is the job's error
-        product(Parameters(pairs), survey, None)
-        break
-    made = [
-        _combination(Parameters(pairs), one, region, kind, surveys, authority)
-        for one, region, kind in combinations_of(ids, regions, kinds)
-    ]
-    return Asked(StampWork.of_combinations(made), "each")
-
-
-def _combination(
-    common: Parameters,
-    did: str,
-    region: tuple[str, str] | None,
-    kind: str | None,
-    surveys: Mapping[str, Survey],
-    authority: str,
-) -> Combination | Refused:
-    label = " ".join([did, *(region or ()), *([kind] if kind else [])])
-    pairs = [(name, value) for name, values in common.items() for value in values]
-    pairs.append(("id", did))
-    if region is not None:
-        pairs.append(region)
-    if kind is not None:
-        pairs.append(("kind", kind))
-    try:
-        wanted = plan(Parameters(pairs), surveys, authority)
-    except LakeError as error:
-        return Refused(error, clip(label, 200))
-    question = wanted.question
-    assert isinstance(question, ByAlert)
-    order = Order(question.kinds, wanted.finish)
-    return Combination(question.survey, question.alert_id, order, label)
-
-
-# ---------------------------------------------------------------------- lists
+    if holdings.is_images((name for one in ids if (name := survey_of_did(one))), "The job"):
+        work = image_combinations(parameters, ids, holdings.images, holdings.authority, limits.listed)
+        return Asked(work, _steps(images), "each")
+    stamps = stamp_combinations(parameters, ids, holdings.alerts, holdings.authority, limits.listed)
+    return Asked(stamps, StampSteps(), "each")
 
 
 def _of_list(
     parameters: Parameters,
     targets: tuple[bytes, str, str],
-    surveys: Mapping[str, Survey],
-    authority: str,
+    holdings: Holdings,
     limits: Jobs,
+    images: Images,
     owner: str | None,
 ) -> Asked:
     body, content_type, filename = targets
     if "id" in parameters:
         raise BadParameter("The job has an ID and a list of targets.", "Write the IDs into the list.")
-    read = read_targets(
-        body,
-        surveys,
-        content_type=content_type,
-        filename=filename,
-        survey=parameters.one("SURVEY"),
-        parameters=(*_OF_ROWS, "RESPONSEFORMAT"),
-        radius=parameters.number("RADIUS", NEAR, 0.0, 1.0, unit="degrees"),
-        parse_did=lambda text: parse_did(text, authority, STAMP_KINDS),
-        most=limits.targets,
-    )
+    table = read_list(body, content_type, filename, most=limits.targets)
+    is_images = _is_of_images(table, parameters, holdings)
     wanted = (parameters.one("RESPONSEFORMAT") or "").lower()
     container: Container = _CONTAINERS.get(wanted, "zip")
     common = {
         name: value
         for name in parameters
-        if name not in ("upload", "survey", "radius", "folder", "runid", "notify")
-        and (value := parameters.one(name)) is not None
+        if name not in _OF_THE_JOB and (value := parameters.one(name)) is not None
     }
-    if container in ("arrow", "parquet"):
+    is_table = container in ("arrow", "parquet")
+    if is_table and is_images:
+        raise BadParameter(
+            f"RESPONSEFORMAT={clip(wanted)} makes a table of stamps; cutouts of images are files.",
+            "Take zip, or the format of the files.",
+        )
+    if is_table:
         common["responseformat"] = "arrow"
     elif wanted in _CONTAINERS:
         del common["responseformat"]
     folder = _folder(parameters, limits, owner)
     if folder is not None:
-        if container in ("arrow", "parquet"):
+        if is_table:
             raise BadParameter(
                 "FOLDER takes files, not a table.", f"Leave out RESPONSEFORMAT={clip(wanted)}."
             )
         container = "folder"
-    work = _rows(read, common, surveys, "table" if container in ("arrow", "parquet") else "files")
-    return Asked(work, container, folder)
+    if is_images:
+        rows = image_rows(table, parameters, common, holdings.images, holdings.authority)
+        return Asked(rows, _steps(images), container, folder)
+    form: Literal["files", "table"] = "table" if is_table else "files"
+    stamps = stamp_rows(table, parameters, common, holdings.alerts, holdings.authority, form)
+    return Asked(stamps, StampSteps(), container, folder)
 
 
-def _rows(
-    read: TargetList,
-    common: Mapping[str, str],
-    surveys: Mapping[str, Survey],
-    form: Literal["files", "table"],
-) -> StampWork:
-    upper = {name.upper(): value for name, value in common.items()}
+def _is_of_images(table: TextTable, parameters: Parameters, holdings: Holdings) -> bool:
+    """Say whether a list is of images.
 
-    def order(survey: str, own: Mapping[str, str]) -> Order:
-        together = Parameters(overridden(upper, own).items())
-        described = surveys[survey]
-        kind = together.choice("KIND", STAMP_KINDS)
-        made = product(together, described, kind)
-        if form == "table" and not isinstance(made.finish, ArrowStamps):
-            raise BadParameter(
-                "A row asks for a file, and the job makes a table.", "Leave RESPONSEFORMAT out of the list."
+    Raises
+    ------
+    BadTargets
+        It is of both, or nothing says of what.
+    NotInLake
+        SURVEY is not here.
+    """
+    names = {value.lower() for value in table.columns.get("survey", ()) if value}
+    if (column := did_column(table)) is not None:
+        names |= {name for value in table.columns[column] if value and (name := survey_of_did(value))}
+    given = parameters.one("SURVEY")
+    known = [*holdings.alerts, *holdings.images]
+    if given is not None:
+        if given not in known:
+            raise NotInLake(
+                f"There is no survey {clip(given)!r} here.", f"Surveys: {', '.join(known) or 'none yet'}."
             )
-        return Order(made.kinds, made.finish)
-
-    for survey in surveys:  # what is wrong with every row is the job's error
-        order(survey, {})
-        break
-    return StampWork.of_list(read, order, form=form)
+        names.add(given)
+    found = holdings.is_images(sorted(names), "The list")
+    if found is not None or not holdings.images:
+        return bool(found)
+    alerts = {one.ids.alert_name.lower() for one in holdings.alerts.values()} | {"alertid", "alert_id"}
+    if alerts & set(table.columns):
+        return False
+    if holdings.alerts:
+        raise BadTargets(
+            "Nothing says of which survey the targets are.",
+            f"Give SURVEY, or a column survey. Of alerts: {', '.join(holdings.alerts)}; "
+            f"of images: {', '.join(holdings.images)}.",
+        )
+    return True
 
 
 def _folder(parameters: Parameters, limits: Jobs, owner: str | None) -> ResultFolder | None:
@@ -326,3 +356,9 @@ def _folder(parameters: Parameters, limits: Jobs, owner: str | None) -> ResultFo
     if owner is None:
         raise BadParameter("FOLDER is a folder of the user's, and nobody is logged in.", "Send a token.")
     return allowed_folder(name, [limits.homes.replace("{user}", owner)])
+
+
+def survey_of_did(text: str) -> str | None:
+    """Return the name of the survey in what looks like a publisher DID; whose, and of what, is another question."""
+    match = _DID.fullmatch(text.strip())
+    return match[1].rstrip("/").lower() if match else None

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from sodalake.lake.errors import FileGone
-from sodalake.lake.survey import Survey
 from sodalake.server.errors import BadParameter
 from sodalake.server.forecasts import Forecasts, Sketch
 from sodalake.server.identity import User
 from sodalake.server.jobs import Order
-from sodalake.server.sodaorders import asked
+from sodalake.server.sodaorders import Holdings, asked
 from sodalake.server.tellingroom import TellingRoom
 from sodalake.sodacut.jobs.locator import Locator
 from sodalake.uws.documents import iso
@@ -30,13 +29,13 @@ class SodaRoom(TellingRoom):
 
     Parameters
     ----------
-    surveys
-        Those of the lake, by name.
+    holdings
+        What jobs can be about.
     forecasts
         What estimates and quotes come from.
     """
 
-    surveys: Mapping[str, Survey] = field(default_factory=dict)
+    holdings: Holdings = field(default_factory=Holdings)
     forecasts: Forecasts | None = None
 
     def __post_init__(self) -> None:
@@ -65,12 +64,12 @@ class SodaRoom(TellingRoom):
             asked,
             order.parameters,
             None if part is None else (part.content, part.content_type, part.filename),
-            self.surveys,
-            self.settings.authority,
+            self.holdings,
             self.settings.jobs,
+            self.settings.images,
             user.name,
         )
-        sketched = Sketch(made.shape, len(made.work))
+        sketched = Sketch(made.shape, len(made.work), *made.guess())
         expected = await self.forecasts.of_new(user.name, user.priority, sketched)
         prediction = expected.prediction
         return {

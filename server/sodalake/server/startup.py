@@ -22,12 +22,14 @@ from sodalake.server.config import Settings
 from sodalake.server.gate import GateServer
 from sodalake.server.handlers import Handler, NotFound
 from sodalake.server.identity import Identities
+from sodalake.server.imageengine import ImageEngine
 from sodalake.server.rooms import open_rooms
 from sodalake.server.routes import routes
 from sodalake.server.service import Service
 from sodalake.server.tap.engine import TapEngine
 from sodalake.server.workers import BATCH, Workers
 from sodalake.sodacut import warm_up as warm_stamps
+from sodalake.sodacut.images.asking import warm_up as warm_images
 from sodalake.tap.session import warm_up as warm_queries
 
 __all__ = ["make_app", "start"]
@@ -75,7 +77,7 @@ async def start(settings: Settings) -> Service:
             threads=settings.threads,
             # Every call has its own; this one bounds the start, and a busy machine starts slowly.
             deadline=max(settings.deadlines.request, _WORKERS_SECONDS),
-            warm=(warm_stamps, warm_queries),
+            warm=(warm_stamps, warm_queries, warm_images),
         )
         close.push_async_callback(service.lane.close)
         # On the workers of jobs, which come later than those of the fast lane: nobody waits for it here.
@@ -87,10 +89,11 @@ async def start(settings: Settings) -> Service:
             deadline=max(settings.tap.sync_seconds, _WORKERS_SECONDS),
             resource=BATCH,
             niceness=settings.jobs.niceness,
-            warm=(partial(warm_queries, scans=True),),
+            warm=(partial(warm_queries, scans=True), partial(warm_images, scans=True)),
             wait=False,
         )
         close.push_async_callback(scans.close)
+        service.scans = scans
 
         def use(client: Client) -> None:
             service.lane.use(client)
@@ -98,6 +101,7 @@ async def start(settings: Settings) -> Service:
 
         workers.on_new_client = use
         service.tap = TapEngine(settings, lake, service.lane, scans, settings.batch_count)
+        service.images = ImageEngine(settings, service.lane, scans, settings.batch_count)
         await service.tap.start()
         await open_rooms(service, workers, close)
         server = GateServer(

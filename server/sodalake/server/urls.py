@@ -116,7 +116,7 @@ def parse_did(text: str, authority: str, kinds: Sequence[str]) -> Did:
     authority
         Ours.
     kinds
-        The kinds of stamp there are.
+        The kinds of stamp there are; none: it is of an image.
 
     Raises
     ------
@@ -125,9 +125,10 @@ def parse_did(text: str, authority: str, kinds: Sequence[str]) -> Did:
     NotInLake
         It is another publisher's.
     """
-    form = (
-        f"The form is ivo://{authority}/SURVEY?ALERTID/KIND with KIND one of {', '.join(kinds)} or left out."
-    )
+    form = f"The form is ivo://{authority}/SURVEY?IMAGEID"
+    if kinds:
+        form += f", or ivo://{authority}/SURVEY?ALERTID/KIND with KIND one of {', '.join(kinds)} or left out"
+    form += "."
     match = _DID.fullmatch(text)
     if match is None or not match["survey"] or not match["alert"] or _BROKEN_ESCAPE.search(text):
         raise BadParameter(f"ID={clip(text, 120)!r} is not a publisher DID.", form)

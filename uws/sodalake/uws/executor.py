@@ -470,8 +470,9 @@ class Executor:
         return await asyncio.to_thread(active.work.finish, planning, active.plan, ordered, whole)
 
     async def _records(self, active: _Active) -> list[UnitRecord]:
+        fresh = list(active.fresh)  # before the store is asked: what it is just being told leaves the list
         known = {record.number: record for record in await self.store.units(active.job.id)}
-        for record in active.fresh:
+        for record in fresh:
             known.setdefault(record.number, record)
         return [known[number] for number in sorted(known)]
 
@@ -587,7 +588,8 @@ class Executor:
             outcome = Failed(error)
         finally:
             self.dispatcher.done(job.id, number)
-        if active.over or isinstance(outcome, Stopped):
+        # A unit that was done when its job was ended is kept: `_end` waits for it a moment.
+        if isinstance(outcome, Stopped) or (active.over and not isinstance(outcome, UnitRecord)):
             return
         if isinstance(outcome, Failed):
             active.attempts[number] += 1

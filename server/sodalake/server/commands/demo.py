@@ -58,8 +58,8 @@ _MARKER = "demo.json"
 def demo(port: int | None, no_browser: bool, folder: Path | None, objects: int) -> None:
     """Make a small lake, serve it, and open its page.
 
-    The sky is synthetic and the same every time, with a few real alerts in it. The lake is made once (some
-    seconds, 0.2 GB) and kept; a newer sodalake makes it again.
+    The sky is synthetic and the same every time, alerts and tiles, with a few real alerts in it. The lake is made once
+    (some seconds, 0.3 GB) and kept; a newer sodalake makes it again.
     """
     from sodalake.server.running import run
 

@@ -1,8 +1,8 @@
-"""The page a person sees first: the lake's latest alerts, each as science, template and difference.
+"""The page a person sees first: the lake's latest alerts, each as science, template and difference, or its images.
 
-Rendered here, of one template and one style sheet; it needs no script and asks nothing of any other host. The
-numbers come from the fast lane (`latest`), what is shown of an alert is decided without any HTML (`cards`), and
-`pages` has the handlers.
+Rendered here, of two templates and one style sheet; it needs no script and asks nothing of any other host. The
+numbers come from the fast lane (`latest`) and of a query (`tiles`), what is shown of an alert is decided without any
+HTML (`cards`), and `pages` has the handlers.
 """
 
 from __future__ import annotations

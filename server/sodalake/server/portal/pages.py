@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sodalake.lake.images.imagesurvey import ImageSurvey
 from sodalake.lake.survey import Survey
 from sodalake.server.dali import Parameters, clip
 from sodalake.server.errors import AuthenticationError, Fault, NoSuchPage
 from sodalake.server.handlers import Handler
 from sodalake.server.portal.cards import card_of
 from sodalake.server.portal.look import TYPES, render, static_files
+from sodalake.server.portal.tiles import gallery_of
 
 if TYPE_CHECKING:
     from sodalake.server.portal.latest import Latest
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["FrontPage", "StaticFile"]
 
 _POLICY: Final = (
-    "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'; "
+    "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'self'"
 )
 _FOREVER: Final = "public, max-age=31536000, immutable"
@@ -30,7 +32,7 @@ _A_WHILE: Final = "public, max-age=3600"
 
 
 class FrontPage(Handler):
-    """``/``: the latest alerts of a survey (``?survey=NAME``; else the default one)."""
+    """``/``: the latest alerts, or images, of a survey (``?survey=NAME``; else the default one)."""
 
     latest: Latest
 
@@ -42,22 +44,30 @@ class FrontPage(Handler):
     async def get(self) -> None:
         """Show the page."""
         survey = self._survey()
-        alerts = [] if survey is None else await self.latest.of(survey.name)
         base, authority = self.base_url(), self.service.settings.authority
-        cards = [] if survey is None else [card_of(alert, survey, base, authority) for alert in alerts]
+        lake = self.service.lake
         self.set_header("Cache-Control", "no-cache")
-        self._show("front.html", survey=survey, surveys=self.service.lake.surveys.values(), cards=cards)
+        surveys = (*lake.surveys.values(), *lake.image_surveys.values())
+        if isinstance(survey, ImageSurvey):
+            gallery = await gallery_of(self.service.tap, survey, base, authority)
+            self._show("tiles.html", survey=survey, surveys=surveys, gallery=gallery)
+            return
+        alerts = [] if survey is None else await self.latest.of(survey.name)
+        cards = [] if survey is None else [card_of(alert, survey, base, authority) for alert in alerts]
+        self._show("front.html", survey=survey, surveys=surveys, cards=cards)
 
     head = get
 
-    def _survey(self) -> Survey | None:
+    def _survey(self) -> Survey | ImageSurvey | None:
+        lake = self.service.lake
         name = Parameters.of(self.request).one("survey")
         if name is None:
-            return self.service.default_survey
-        if name not in self.service.lake.surveys:
-            known = ", ".join(self.service.lake.surveys) or "none yet"
+            return self.service.default_survey or next(iter(lake.image_surveys.values()), None)
+        survey = lake.surveys.get(name) or lake.image_surveys.get(name)
+        if survey is None:
+            known = ", ".join((*lake.surveys, *lake.image_surveys)) or "none yet"
             raise NoSuchPage(f"There is no survey {clip(name)!r} here.", f"Surveys: {known}.")
-        return self.service.lake.surveys[name]
+        return survey
 
     def write_error(self, status_code: int, **kwargs: object) -> None:
         """Show what went wrong as a page."""

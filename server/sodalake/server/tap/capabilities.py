@@ -42,7 +42,7 @@ def tap_mode(settings: Settings) -> Mode:
     return Mode(
         "ivo://ivoa.net/std/TAP",
         "/tap",
-        "Queries in ADQL over the surveys' alerts and objects, and over the list of all stamps.",
+        "Queries in ADQL over the surveys' alerts, objects and images, and over the list of all images and stamps.",
         (),
         (),
         (),

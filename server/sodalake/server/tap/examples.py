@@ -31,6 +31,8 @@ def examples(published: Published) -> list[Example]:
             found += _of_alerts(table)
         elif table.content == "objects":
             found += _of_objects(table)
+        elif table.content == "images":
+            found.append(_of_images(table))
     found += [
         Example(
             "stamps",
@@ -76,6 +78,17 @@ def _of_objects(table: Table) -> Iterator[Example]:
         f"Objects of {table.schema} with most alerts",
         name,
         f"SELECT TOP 20 {listed_name(table.roles['object'])}, n_alerts FROM {name} ORDER BY n_alerts DESC",  # noqa: S608 - ADQL can only read
+    )
+
+
+def _of_images(table: Table) -> Example:
+    name = table.qualified
+    return Example(
+        f"{table.schema}_images",
+        f"Images of {table.schema} that a place is on, the sharpest first",
+        name,
+        f"SELECT TOP 20 image_id, band, t_min, exposure, seeing FROM {name}\n"  # noqa: S608 - ADQL can only read
+        "WHERE 1 = CONTAINS(POINT('ICRS', 150.1, 2.2), s_region) ORDER BY seeing",
     )
 
 

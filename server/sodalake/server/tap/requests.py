@@ -121,12 +121,13 @@ def format_of(parameters: Parameters) -> tuple[OutputFormat, str]:
     FormatError, MultiValuedParamNotSupported
         It is not offered, or the two differ.
     """
-    given = {value for name in ("RESPONSEFORMAT", "FORMAT") if (value := parameters.one(name)) is not None}
-    if len(given) > 1:
+    names = ("RESPONSEFORMAT", "FORMAT")
+    asked = [output_format(value) for name in names if (value := parameters.one(name)) is not None]
+    if len({form.name for form, _ in asked}) > 1:
         raise MultiValuedParamNotSupported(
             "RESPONSEFORMAT and FORMAT ask for different formats.", "Send one of them."
         )
-    return output_format(next(iter(given), None))
+    return asked[0] if asked else output_format(None)
 
 
 async def query_of(request: HTTPServerRequest, base_url: str, tap: Tap, limits: Limits) -> Query:

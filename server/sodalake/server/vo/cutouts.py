@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from sodalake.lake.survey import STAMP_KINDS
+from sodalake.server.imagesoda import IMAGE_FORMATS
 from sodalake.server.soda import FORMATS, SYNC
 from sodalake.tap.published import Input, service_descriptor
 
-__all__ = ["soda_descriptor", "soda_inputs"]
+__all__ = ["Domain", "soda_descriptor", "soda_inputs"]
 
 _OPTIONS: Final[Mapping[str, Sequence[str]]] = {
     "KIND": STAMP_KINDS,
-    "RESPONSEFORMAT": tuple(form.name for form in FORMATS),
+    "RESPONSEFORMAT": tuple(dict.fromkeys(form.name for form in (*FORMATS, *IMAGE_FORMATS))),
 }
 
 
-def soda_inputs(ref: str = "", value: str = "") -> list[Input]:
+_LATER: Final = ("moc",)  # xtypes of DALI 1.2, which validators of 1.1 warn of
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """What is known of the parameters where they are about one thing (SODA 1.0, section 4).
+
+    Attributes
+    ----------
+    limits
+        Parameter → smallest and largest value, as text; of CIRCLE and POLYGON the covering shape is the largest.
+    options
+        Parameter → values to choose from.
+    without
+        Parameters that are not for it.
+    """
+
+    limits: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    options: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    without: Sequence[str] = ()
+
+
+def soda_inputs(ref: str = "", value: str = "", domain: Domain = Domain()) -> list[Input]:
     """Return what a client sends to ``/soda/sync``: the ID from a FIELD, or a given one, and what the user says.
 
     Single numbers are left out, which are about a picture's look: pyvo 1.9 fails on one that has no value.
@@ -30,13 +54,14 @@ def soda_inputs(ref: str = "", value: str = "") -> list[Input]:
             ref if one.name == "ID" else "",
             one.datatype,
             one.arraysize,
-            one.xtype,
+            "" if one.xtype in _LATER else one.xtype,
             one.unit,
             one.ucd,
-            _OPTIONS.get(one.name, ()),
+            domain.options.get(one.name, _OPTIONS.get(one.name, ())),
+            domain.limits.get(one.name, ("", "")),
         )
         for one in SYNC.parameters
-        if one.arraysize
+        if one.arraysize and one.name not in domain.without
     ]
 
 
@@ -47,6 +72,6 @@ def soda_descriptor(base_url: str, inputs: Sequence[Input], identifier: str = ""
         f"{base_url}{SYNC.path}",
         inputs,
         standard=SYNC.standard,
-        name="cutout",
+        name=identifier or "cutout",  # a name is there once in a document, too
         identifier=identifier,
     )

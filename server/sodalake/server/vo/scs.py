@@ -29,6 +29,7 @@ __all__ = ["ConeCapabilitiesHandler", "ConeHandler", "cone_query", "cone_table"]
 
 _CS: Final = "http://www.ivoa.net/xml/ConeSearch/v1.0"
 _TEXT_XML: Final = "text/xml"
+_WITH_PLACES: Final = ("alerts", "objects", "images")
 _VERBOSITIES: Final = ("1", "2", "3")
 PARAMETERS: Final = (
     InputParameter("RA", "Right ascension of the centre, ICRS, 0 to 360.", "double", "", unit="deg",
@@ -51,8 +52,8 @@ def cone_table(published: Published, name: str) -> Table:
         There is none of that name.
     """
     table = published.table(name)
-    if table is None or table.content not in ("alerts", "objects"):
-        known = ", ".join(one.qualified for one in published if one.content in ("alerts", "objects"))
+    if table is None or table.content not in _WITH_PLACES:
+        known = ", ".join(one.qualified for one in published if one.content in _WITH_PLACES)
         raise NoSuchPage(f"There is no cone search of {clip(name)!r}.", f"There are: {known or 'none yet'}.")
     return table
 
@@ -74,7 +75,7 @@ def cone_query(parameters: Parameters, table: Table) -> Query:
         form, content_type = format_of(
             Parameters([("RESPONSEFORMAT", str(parameters.one("RESPONSEFORMAT")))])
         )
-    main = table.roles["alert" if "alert" in table.roles else "object"]
+    main = next(table.roles[role] for role in ("alert", "object", "image") if role in table.roles)
     places = {table.roles["ra"]: "POS_EQ_RA_MAIN", table.roles["dec"]: "POS_EQ_DEC_MAIN"}
     verbosity = parameters.one("VERB")
     told: dict[str, Column] = {}

@@ -30,7 +30,6 @@ __all__ = ["SIA2", "ImagesHandler", "conditions"]
 
 _MOST_VALUES: Final = 1000
 _WORDS: Final = 64 * 1024  # characters of one value: a polygon may be long
-_DAY: Final = 1.0
 _THIN: Final = 1e-5  # degrees: less is nothing to footprints, whose corners have six decimals
 
 # name → column, what it is
@@ -42,10 +41,10 @@ _INTERVALS: Final = {
     "TIMERES": ("t_resolution", "s", "Resolution in time."),
 }
 _WORDS_OF: Final = {
-    "COLLECTION": ("obs_collection", "Survey."),
+    "COLLECTION": ("obs_collection", "Survey of alerts, or collection of images."),
     "FACILITY": ("facility_name", "Observatory."),
     "INSTRUMENT": ("instrument_name", "Instrument."),
-    "TARGET": ("target_name", "Id of the object."),
+    "TARGET": ("target_name", "Id of the object of an alert."),
     "FORMAT": ("access_format", "MIME type."),
 }
 PARAMETERS: Final = (
@@ -65,7 +64,7 @@ PARAMETERS: Final = (
 SIA2: Final = Mode(
     "ivo://ivoa.net/std/SIA#query-2.0",
     "/sia2/query",
-    "The stamps of all surveys' alerts, by place, band, time and more.",
+    "Survey images, and the stamps of alerts, by place, band, time and more.",
     ("GET", "POST"),
     ("application/x-votable+xml",),
     PARAMETERS,
@@ -84,7 +83,7 @@ def conditions(parameters: Parameters, authority: str) -> list[str]:
     makers: dict[str, Callable[[str], str]] = {
         "POS": _place,
         "BAND": lambda value: _overlap("BAND", value, "em_min", "em_max"),
-        "TIME": _time,
+        "TIME": lambda value: _overlap("TIME", value, "t_min", "t_max"),
         "POL": _polarization,
         "ID": lambda value: _identifier(value, authority),
         "DPTYPE": _product,
@@ -153,13 +152,6 @@ def _equal(name: str, column: str, value: str) -> str:
     return f"{column} = {literal(_checked(name, value))}"
 
 
-def _time(value: str) -> str:
-    low, _ = _interval("TIME", value)
-    found = _overlap("TIME", value, "t_min", "t_max")
-    # No exposure of the view is longer than a day, and only t_min has an index.
-    return f"{found} AND t_min >= {low - _DAY!r}" if math.isfinite(low) else found
-
-
 def _place(value: str) -> str:
     shape, *words = _checked("POS", value).split() or [""]
     form = (
@@ -189,7 +181,7 @@ def _check_places(numbers: Sequence[float]) -> None:
 
 
 def _range(numbers: Sequence[float]) -> str:
-    """A range of coordinates, which a stamp's footprint meets.
+    """A range of coordinates, which an image's footprint meets.
 
     Its parallels are no great circles, so it is no polygon: it is what two circles around the poles have in common with
     sectors between meridians, which are polygons exactly. A footprint is small and in one piece: where it meets all of
