@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from sodalake.benchmarks import COMMANDS
 from sodalake.benchmarks.jobmeasures import quantile
-from sodalake.benchmarks.jobs import ROWS, run
+from sodalake.benchmarks.jobs import BENCH
 from sodalake.benchmarks.jobstage import JobScale
 from sodalake.benchmarks.stage import Scale
 from sodalake.benchmarks.supervised import Piece
@@ -47,7 +47,7 @@ RIGHT = ("not in the list", "not COMPLETED", "not exactly once")
     "rows", [("trivial", "waking", "submissions", "lists", "beside", "bulk"), ("abort",)]
 )
 def test_rows_are_measured_embedded(rows: tuple[str, ...], tmp_path: Path) -> None:
-    report = run(TINY, rows=rows, where=("embedded",), cache=tmp_path)
+    report = BENCH.run(TINY, rows=rows, where=("embedded",), cache=tmp_path)
     assert {figure.row for figure in report.figures} == set(rows)
     assert all(figure.reached >= 0 for figure in report.figures)
     assert all(figure.met for figure in report.figures if any(word in figure.measure for word in RIGHT))
@@ -56,7 +56,7 @@ def test_rows_are_measured_embedded(rows: tuple[str, ...], tmp_path: Path) -> No
 
 @pytest.mark.embedded
 def test_a_job_outlives_every_process_of_the_service(tmp_path: Path) -> None:
-    report = run(TINY, rows=("kills",), where=("embedded",), cache=tmp_path)
+    report = BENCH.run(TINY, rows=("kills",), where=("embedded",), cache=tmp_path)
     assert [(figure.measure, figure.reached) for figure in report.figures] == [
         ("kill -9 at 4 random moments of a 60-unit job: jobs not COMPLETED", 0),
         ("kill -9 at 4 random moments of a 60-unit job: units not exactly once in the manifest", 0),
@@ -68,13 +68,13 @@ def test_a_job_outlives_every_process_of_the_service(tmp_path: Path) -> None:
 @pytest.mark.cluster
 def test_rows_are_measured_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
     rows = ("trivial", "bulk")
-    report = run(TINY, rows=rows, where=("cluster",), cluster_folder=cluster.folder, cache=tmp_path)
+    report = BENCH.run(TINY, rows=rows, where=("cluster",), cluster_folder=cluster.folder, cache=tmp_path)
     assert {(figure.row, figure.place) for figure in report.figures} == {(row, "cluster") for row in rows}
 
 
 def test_rows_that_can_be_asked_for_are_the_rows_there_are() -> None:
     (only,) = (option for option in COMMANDS["jobs"].params if option.name == "only")
-    assert tuple(only.type.choices) == tuple(ROWS)  # type: ignore[attr-defined]
+    assert tuple(only.type.choices) == tuple(BENCH.rows)  # type: ignore[attr-defined]
 
 
 def test_help_is_quick_to_read() -> None:

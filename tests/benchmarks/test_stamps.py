@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from sodalake.benchmarks import COMMANDS
 from sodalake.benchmarks.serving import Served
 from sodalake.benchmarks.stage import Scale
-from sodalake.benchmarks.stamps import ROWS, run
+from sodalake.benchmarks.stamps import BENCH
 from sodalake.lake.cluster import Cluster
 
 TINY = Scale(
@@ -27,8 +27,8 @@ TINY = Scale(
 
 @pytest.mark.embedded
 def test_every_row_is_measured_embedded(tmp_path: Path) -> None:
-    report = run(TINY, where=("embedded",), cache=tmp_path)
-    assert {figure.row for figure in report.figures} == set(ROWS)
+    report = BENCH.run(TINY, where=("embedded",), cache=tmp_path)
+    assert {figure.row for figure in report.figures} == set(BENCH.rows)
     assert {figure.place for figure in report.figures} == {"embedded"}
     assert report.left_out == {}
     assert all(figure.reached >= 0 for figure in report.figures)
@@ -43,7 +43,7 @@ def test_every_row_is_measured_embedded(tmp_path: Path) -> None:
 
 @pytest.mark.cluster
 def test_rows_are_measured_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
-    report = run(
+    report = BENCH.run(
         TINY, rows=("ingest", "one"), where=("cluster",), cluster_folder=cluster.folder, cache=tmp_path
     )
     assert {(figure.row, figure.place) for figure in report.figures} == {
@@ -58,14 +58,16 @@ def test_a_place_that_is_not_to_be_had_is_left_out_and_said(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    report = run(TINY, rows=("ingest",), where=("cluster",), cluster_folder=tmp_path / "none", cache=tmp_path)
+    report = BENCH.run(
+        TINY, rows=("ingest",), where=("cluster",), cluster_folder=tmp_path / "none", cache=tmp_path
+    )
     assert report.figures == []
     assert "ava" in report.left_out["cluster"]
 
 
 def test_rows_that_can_be_asked_for_are_the_rows_there_are() -> None:
     (only,) = (option for option in COMMANDS["stamps"].params if option.name == "only")
-    assert tuple(only.type.choices) == tuple(ROWS)  # type: ignore[attr-defined]
+    assert tuple(only.type.choices) == tuple(BENCH.rows)  # type: ignore[attr-defined]
 
 
 def test_help_is_quick_to_read() -> None:

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 
 from sodalake.benchmarks import COMMANDS
 from sodalake.benchmarks.alerttable import AlertRecipe, AlertTable
+from sodalake.benchmarks.load import run_whole
 from sodalake.benchmarks.report import Figure
 from sodalake.benchmarks.sites import embedded_site
-from sodalake.benchmarks.tap import QUICK, ROWS, run
+from sodalake.benchmarks.tap import BENCH, QUICK
 from sodalake.benchmarks.tapquestions import Asked, cones, everything, long_objects, objects, slices
 from sodalake.benchmarks.tapstage import TapStage
 from sodalake.lake.cluster import Cluster
@@ -44,12 +45,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TapStage]:
 
 @pytest.fixture(scope="module")
 def figures(stage: TapStage) -> list[Figure]:
-    return [figure for measure in ROWS.values() for figure in measure(stage)]
+    return [figure for measure in BENCH.rows.values() for figure in measure(stage)]
 
 
 @pytest.mark.embedded
 def test_every_row_is_measured_embedded(figures: list[Figure]) -> None:
-    assert {figure.row for figure in figures} == set(ROWS)
+    assert {figure.row for figure in figures} == set(BENCH.rows)
     assert {figure.place for figure in figures} == {"embedded"}
     assert all(figure.reached > 0 for figure in figures if "errors" not in figure.measure)
     assert json.loads(json.dumps([figure.to_dict() for figure in figures]))
@@ -77,7 +78,7 @@ def test_every_measure_of_the_table_has_its_mark(figures: list[Figure]) -> None:
 @pytest.mark.cluster
 def test_rows_are_measured_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
     rows = ("object", "groups")
-    found = run(TINY, rows=rows, where=("cluster",), cluster_folder=cluster.folder, cache=tmp_path)
+    found = BENCH.run(TINY, rows=rows, where=("cluster",), cluster_folder=cluster.folder, cache=tmp_path)
     assert (found.failed, found.left_out) == ({}, {})
     marks = {figure.row: figure.mark for figure in found.figures if figure.mark and figure.unit == "ms"}
     assert marks == {"object": 15, "groups": 120}
@@ -86,11 +87,11 @@ def test_rows_are_measured_on_a_cluster(cluster: Cluster, tmp_path: Path) -> Non
 @pytest.mark.embedded
 def test_a_wrong_answer_is_an_error_and_not_a_time(stage: TapStage) -> None:
     asked = objects(stage.table, 3, np.random.default_rng(1))
-    assert len(stage.run([stage.phase(asked)])[0].latencies) == 3
+    assert len(run_whole([stage.phase(asked)])[0].latencies) == 3
     with pytest.raises(RuntimeError, match="14 rows instead of 13"):
-        stage.run([stage.phase([replace(asked[0], rows=13)])])
+        run_whole([stage.phase([replace(asked[0], rows=13)])])
     with pytest.raises(RuntimeError, match=r"HTTP 400: .*nosuch"):
-        stage.run([stage.phase([Asked("SELECT nosuch FROM bench.alerts", 1)])])
+        run_whole([stage.phase([Asked("SELECT nosuch FROM bench.alerts", 1)])])
 
 
 def test_a_row_that_fails_is_told_and_the_others_are_measured(
@@ -99,7 +100,8 @@ def test_a_row_that_fails_is_told_and_the_others_are_measured(
     def fails(stage: TapStage) -> list[object]:
         raise RuntimeError("No such luck.")
 
-    monkeypatch.setattr("sodalake.benchmarks.tap.ROWS", {"object": fails, "ingest": ROWS["ingest"]})
+    two = {"object": fails, "ingest": BENCH.rows["ingest"]}
+    monkeypatch.setattr("sodalake.benchmarks.tap.BENCH", replace(BENCH, rows=two))
     arguments = ["--quick", "--json", "--where", "embedded", "--cache", str(tmp_path)]
     done = CliRunner().invoke(COMMANDS["tap"], [*arguments, "--only", "object", "--only", "ingest"])
     told = json.loads(done.stdout)
@@ -122,4 +124,4 @@ def test_no_query_is_asked_twice_in_a_row() -> None:
 
 def test_rows_that_can_be_asked_for_are_the_rows_there_are() -> None:
     (only,) = (option for option in COMMANDS["tap"].params if option.name == "only")
-    assert tuple(only.type.choices) == tuple(ROWS)  # type: ignore[attr-defined]
+    assert tuple(only.type.choices) == tuple(BENCH.rows)  # type: ignore[attr-defined]

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from sodalake.benchmarks.report import Report
+    from sodalake.benchmarks.running import Bench
 
 __all__ = ["COMMANDS"]
 
-_ROWS = ("ingest", "one", "object", "bytes", "bulk", "crowd", "growth")
-_JOB_ROWS = ("trivial", "waking", "submissions", "lists", "bulk", "beside", "abort", "kills", "estimates")
-_TAP_ROWS = (
-    "ingest", "object", "naming", "wide", "cone", "slice", "groups", "bulk", "upload", "turnaround", "crowd", "growth",
-    "greedy", "abort",
-)  # fmt: skip
 _WIDTH = 160  # of a table that goes to a file
-
 
 _Command = Callable[..., None]
 
 
-def _options(rows: tuple[str, ...]) -> Callable[[_Command], _Command]:
+def _options(rows: Sequence[str]) -> Callable[[_Command], _Command]:
     """Return what adds the options that all benches have."""
     options = [
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
@@ -86,84 +81,73 @@ def _show(report: Report, as_json: bool) -> None:
         sys.exit(1)
 
 
-@click.command()
-@_options(_ROWS)
-def stamps(
-    as_json: bool, quick: bool, only: tuple[str, ...], where: str, folder: Path | None, cache: Path | None
-) -> None:
-    """Stamps, beside the way Fink serves them.
+def _command(name: str, rows: Sequence[str], about: str) -> click.Command:
+    """Return the command of the bench in the module of its name, which has these rows."""
 
-    Makes an archive like Fink's (1 GB; kept for the next time), brings it into lakes, serves them, and measures
-    latencies, rates and bytes. The seeds' way is measured in the same run on the same files. Takes some minutes;
-    needs two idle cores to mean much.
-    """
-    from rich.console import Console
+    @click.command(name, help=about)
+    @_options(rows)
+    def command(
+        as_json: bool, quick: bool, only: tuple[str, ...], where: str, folder: Path | None, cache: Path | None
+    ) -> None:
+        from rich.console import Console
 
-    from sodalake.benchmarks.stamps import FULL, QUICK, run
+        bench: Bench[Any, Any] = importlib.import_module(f"sodalake.benchmarks.{name}").BENCH
+        # Who ends the bench ends what it started, too: a service in pieces has nobody else.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        report = bench.run(
+            bench.quick if quick else bench.full,
+            rows=only,
+            where=_places(where),
+            cluster_folder=folder,
+            cache=cache,
+            console=Console(stderr=True),
+        )
+        _show(report, as_json)
 
-    report = run(
-        QUICK if quick else FULL,
-        rows=only or _ROWS,
-        where=_places(where),
-        cluster_folder=folder,
-        cache=cache,
-        console=Console(stderr=True),
-    )
-    _show(report, as_json)
-
-
-@click.command()
-@_options(_JOB_ROWS)
-def jobs(
-    as_json: bool, quick: bool, only: tuple[str, ...], where: str, folder: Path | None, cache: Path | None
-) -> None:
-    """Jobs: latencies, submissions, bulk work, and what kill -9 does to them.
-
-    On the archive of the bench of stamps. Processes of the service are killed again and again; nothing else is. Takes a
-    quarter of an hour a place; needs two idle cores to mean much.
-    """
-    from rich.console import Console
-
-    from sodalake.benchmarks.jobs import FULL, QUICK, run
-
-    # Who ends the bench ends what it started, too: a service in pieces has nobody else.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    report = run(
-        QUICK if quick else FULL,
-        rows=only or _JOB_ROWS,
-        where=_places(where),
-        cluster_folder=folder,
-        cache=cache,
-        console=Console(stderr=True),
-    )
-    _show(report, as_json)
+    return command
 
 
-@click.command()
-@_options(_TAP_ROWS)
-def tap(
-    as_json: bool, quick: bool, only: tuple[str, ...], where: str, folder: Path | None, cache: Path | None
-) -> None:
-    """Queries: latencies, rates, large answers, uploads, jobs, and who stands in whose way.
+COMMANDS: dict[str, click.Command] = {
+    "stamps": _command(
+        "stamps",
+        ("ingest", "one", "object", "bytes", "bulk", "crowd", "growth"),
+        """Stamps, beside the way Fink serves them.
 
-    Makes a table of a million alerts (160 MB; kept for the next time), brings it into lakes, serves them, and asks in
-    ADQL. Every answer's rows are counted. Takes some ten minutes a place; needs two idle cores to mean much.
-    """
-    from rich.console import Console
+        Makes an archive like Fink's (1 GB; kept for the next time), brings it into lakes, serves them, and measures
+        latencies, rates and bytes. The seeds' way is measured in the same run on the same files. Takes some minutes;
+        needs two idle cores to mean much.
+        """,
+    ),
+    "jobs": _command(
+        "jobs",
+        ("trivial", "waking", "submissions", "lists", "bulk", "beside", "abort", "kills", "estimates"),
+        """Jobs: latencies, submissions, bulk work, and what kill -9 does to them.
 
-    from sodalake.benchmarks.tap import FULL, QUICK, run
+        On the archive of the bench of stamps. Processes of the service are killed again and again; nothing else is.
+        Takes a quarter of an hour a place; needs two idle cores to mean much.
+        """,
+    ),
+    "tap": _command(
+        "tap",
+        (
+            "ingest", "object", "naming", "wide", "cone", "slice", "groups", "bulk", "upload", "turnaround", "crowd",
+            "growth", "greedy", "abort",
+        ),
+        """Queries: latencies, rates, large answers, uploads, jobs, and who stands in whose way.
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as of `jobs`
-    report = run(
-        QUICK if quick else FULL,
-        rows=only or _TAP_ROWS,
-        where=_places(where),
-        cluster_folder=folder,
-        cache=cache,
-        console=Console(stderr=True),
-    )
-    _show(report, as_json)
+        Makes a table of a million alerts (160 MB; kept for the next time), brings it into lakes, serves them, and asks
+        in ADQL. Every answer's rows are counted. Takes some ten minutes a place; needs two idle cores to mean much.
+        """,
+    ),
+    "images": _command(
+        "images",
+        ("ingest", "one", "cutter", "bytes", "bulk", "edge", "field", "find", "sheet"),
+        """Images: cuts, mosaics and colour pictures of tiles, beside astropy's and astrocut's on the same files.
 
-
-COMMANDS: dict[str, click.Command] = {"stamps": stamps, "jobs": jobs, "tap": tap}
-"""Name → command."""
+        Makes 108 tiles of 4096 × 4096 pixels twice, plain and compressed (8 GB; kept for the next time), brings them
+        into lakes, serves them, and cuts. Saves a sheet of colour pictures to be looked at. Takes a quarter of an hour
+        a place; needs two idle cores to mean much.
+        """,
+    ),
+}  # fmt: skip
+"""Name → command; a bench is a module of this package that has a `BENCH`."""

@@ -23,12 +23,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Any
 
 from .answer import Answer
 from .rowcounts import told_error, wrong_rows
 
-__all__ = ["Answer", "Outcome", "Phase", "drive", "run_phases"]
+__all__ = ["Answer", "Outcome", "Phase", "drive", "middle", "run_phases", "run_whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +281,26 @@ def run_phases(phases: Sequence[Phase]) -> list[Outcome]:
     if done.returncode:
         raise RuntimeError(f"The load generator failed: {done.stderr[-2000:]}")
     return [Outcome(**one) for one in json.loads(done.stdout)]
+
+
+def run_whole(phases: Sequence[Phase]) -> list[Outcome]:
+    """Run phases as `run_phases`, all of whose answers have to be good.
+
+    Raises
+    ------
+    RuntimeError
+        An answer was an error, or had other rows than it must have: there is nothing to compare then.
+    """
+    outcomes = run_phases(phases)
+    for outcome in outcomes:
+        if outcome.errors or not outcome.latencies:
+            raise RuntimeError(f"Requests failed while measuring: {outcome.errors or 'no answers at all'}")
+    return outcomes
+
+
+def middle(rounds: Sequence[Outcome], fraction: float = 0.5) -> float:
+    """Return the median over the rounds of a quantile, in milliseconds."""
+    return 1e3 * median(outcome.quantile(fraction) for outcome in rounds)
 
 
 def main() -> None:

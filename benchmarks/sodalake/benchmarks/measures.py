@@ -11,7 +11,7 @@ from statistics import median
 from urllib.parse import quote, urlencode
 
 from .agreement import agree
-from .load import Outcome, Phase, run_phases
+from .load import Outcome, Phase, middle, run_phases, run_whole
 from .report import Figure
 from .seeds import KINDS
 from .stage import Stage
@@ -45,13 +45,13 @@ def one(stage: Stage) -> list[Figure]:
             Phase(seeds[:1], files[some], count=theirs),
             Phase([ours], soda, count=scale.requests),
         ]
-    outcomes = _checked(run_phases([*warm, *phases])[len(warm) :])
+    outcomes = run_whole([*warm, *phases])[len(warm) :]
     array, seed_array, fits, seed_fits, sync = (outcomes[start::5] for start in range(5))
     figures = []
     for what, mine, theirs_ in (("array", array, seed_array), ("FITS", fits, seed_fits)):
         figures += _latencies(place, f"one stamp as {what}", mine)
-        ratio = _middle(theirs_, 0.5) / _middle(mine, 0.5)
-        note = f"the seeds' way {_ms(theirs_, 0.5):.0f} ms (p95 {_ms(theirs_, 0.95):.0f})"
+        ratio = middle(theirs_) / middle(mine)
+        note = f"the seeds' way {middle(theirs_):.0f} ms (p95 {middle(theirs_, 0.95):.0f})"
         measure = f"one stamp as {what}, faster than the seeds' way"
         figures.append(Figure("one", place, measure, ratio, "×", _on_hdfs(stage, 25), note=note))
     figures += _latencies(place, "one stamp by SODA sync", sync)
@@ -64,10 +64,10 @@ def _together(stage: Stage, paths: list[str]) -> list[Figure]:
     for _ in range(scale.rounds):
         phases.append(Phase([stage.service], paths, clients=_SERVICE_CLIENTS, seconds=scale.seconds))
         phases.append(Phase(stage.seeds, paths, clients=_SERVICE_CLIENTS, seconds=scale.seconds))
-    outcomes = _checked(run_phases(phases)[1:])
+    outcomes = run_whole(phases)[1:]
     mine, theirs = outcomes[::2], outcomes[1::2]
     rate, seed_rate = median(o.rate for o in mine), median(o.rate for o in theirs)
-    note = f"p50 {_ms(mine, 0.5):.1f} ms, p99 {_ms(mine, 0.99):.1f} ms; the seeds' way {seed_rate:.1f}/s"
+    note = f"p50 {middle(mine):.1f} ms, p99 {middle(mine, 0.99):.1f} ms; the seeds' way {seed_rate:.1f}/s"
     return [
         Figure(
             "one",
@@ -99,13 +99,13 @@ def whole_object(stage: Stage) -> list[Figure]:
             lake.question(int(slot), kind) for slot in identities.object_slots(mine[0]) for kind in KINDS
         ]
         phases.append(Phase(stage.seeds[:1], one_by_one, count=len(one_by_one)))
-    outcomes = _checked(run_phases(phases)[warm:])
+    outcomes = run_whole(phases)[warm:]
     theirs = [sum(o.latencies) for o in outcomes[len(formats) :: len(formats) + 1]]
     seeds_seconds = median(theirs)
     figures = []
     for index, form in enumerate(formats):
         mine_ = outcomes[index :: len(formats) + 1]
-        seconds = _middle(mine_, 0.5)
+        seconds = middle(mine_) / 1e3
         figures.append(
             Figure(
                 "object",
@@ -174,10 +174,10 @@ def growth(stage: Stage) -> list[Figure]:
         Phase([stage.small_service], small, count=scale.requests),
         Phase([stage.service], large, count=scale.requests),
     ]
-    outcomes = _checked(run_phases(turn * (2 * scale.rounds + 1))[2:])
+    outcomes = run_whole(turn * (2 * scale.rounds + 1))[2:]
     before, after = outcomes[::2], outcomes[1::2]
     ratio = median(b.quantile(0.5) / a.quantile(0.5) for a, b in zip(before, after, strict=True))
-    note = f"p50 {_ms(before, 0.5):.2f} ms with 1 file, {_ms(after, 0.5):.2f} ms with {scale.files}"
+    note = f"p50 {middle(before):.2f} ms with 1 file, {middle(after):.2f} ms with {scale.files}"
     return [
         Figure(
             "growth",
@@ -218,27 +218,10 @@ def _latencies(place: str, what: str, rounds: list[Outcome]) -> list[Figure]:
         "p95_ms": [1e3 * o.quantile(0.95) for o in rounds],
     }
     return [
-        Figure("one", place, f"{what}, p50", _ms(rounds, 0.5), "ms", 5, "less", details=details),
-        Figure("one", place, f"{what}, p95", _ms(rounds, 0.95), "ms", 10, "less"),
+        Figure("one", place, f"{what}, p50", middle(rounds), "ms", 5, "less", details=details),
+        Figure("one", place, f"{what}, p95", middle(rounds, 0.95), "ms", 10, "less"),
     ]
-
-
-def _middle(rounds: list[Outcome], fraction: float) -> float:
-    """Return the median over the rounds of a quantile, in seconds."""
-    return median(outcome.quantile(fraction) for outcome in rounds)
-
-
-def _ms(rounds: list[Outcome], fraction: float) -> float:
-    return 1e3 * _middle(rounds, fraction)
 
 
 def _size(rounds: list[Outcome]) -> float:
     return sum(o.bytes for o in rounds) / max(1, sum(len(o.latencies) for o in rounds)) / 1e6
-
-
-def _checked(outcomes: list[Outcome]) -> list[Outcome]:
-    """Return the outcomes, or refuse to compare where there were errors."""
-    for outcome in outcomes:
-        if outcome.errors or not outcome.latencies:
-            raise RuntimeError(f"Requests failed while measuring: {outcome.errors or 'no answers at all'}")
-    return outcomes

@@ -56,8 +56,14 @@ class Site(Protocol):
 
     name: str
 
-    def publish(self, archive: Files) -> list[str]:
-        """Return the URLs of the archive's files at this site, in their order."""
+    def publish(self, archive: Files, *, copies: int | None = None) -> list[str]:
+        """Return the URLs of the archive's files at this site, in their order.
+
+        Parameters
+        ----------
+        copies
+            That HDFS keeps of each; None: as many as of any file.
+        """
 
     def place(self, name: str) -> LakePlace:
         """Return a place for a lake that nothing else uses."""
@@ -69,7 +75,7 @@ class _Embedded:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def publish(self, archive: Files) -> list[str]:
+    def publish(self, archive: Files, *, copies: int | None = None) -> list[str]:
         return [as_url(str(path)) for path in archive.files]
 
     def place(self, name: str) -> LakePlace:
@@ -85,7 +91,7 @@ class _OnCluster:
         self._mark = f"bench{uuid.uuid4().hex[:8]}"
         self._places: list[LakePlace] = []
 
-    def publish(self, archive: Files) -> list[str]:
+    def publish(self, archive: Files, *, copies: int | None = None) -> list[str]:
         urls = []
         for path, size in zip(archive.files, archive.sizes, strict=True):
             url = (
@@ -93,7 +99,7 @@ class _OnCluster:
             )
             fs = filesystem(url)
             if not fs.exists(url) or fs.info(url)["size"] != size:
-                write_whole(url, _copying(path))
+                write_whole(url, _copying(path), replication=copies)
             urls.append(url)
         return urls
 

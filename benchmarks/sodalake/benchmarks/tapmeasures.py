@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .alertfiles import column_names
-from .load import Outcome, run_phases
+from .load import Outcome, middle, run_phases, run_whole
 from .report import Figure
 from .tapquestions import Asked, classes_counted, classes_measured, cones, long_objects, objects, slices
-from .tapstage import TapStage, middle
+from .tapstage import TapStage
 
 __all__ = ["crowd", "grouping", "growth", "naming", "one_object", "sky", "slicing", "wide"]
 
@@ -36,7 +36,7 @@ def one_object(stage: TapStage) -> list[Figure]:
     for turn in range(scale.rounds):
         some = _turned(other, turn * scale.requests)
         phases.append(stage.phase(some, clients=_CLIENTS, seconds=scale.seconds))
-    together = stage.run(phases)[1:]
+    together = run_whole(phases)[1:]
     rate = float(np.median([one.rate for one in together]))
     note = f"p50 {middle(together):.1f} ms, p95 {middle(together, 0.95):.1f} ms"
     measure = f"one object, requests a second at {_CLIENTS} clients"
@@ -170,7 +170,7 @@ def _rounds(stage: TapStage, asked: list[Asked]) -> list[Outcome]:
     # Other workers than those that are warm for objects: what these need is imported and compiled first.
     warm = stage.phase(asked[-_WARM:], count=_WARM)
     phases = [stage.phase(asked[turn * each : (turn + 1) * each]) for turn in range(stage.scale.rounds)]
-    return stage.run([warm, *phases])[1:]
+    return run_whole([warm, *phases])[1:]
 
 
 def _compared(
@@ -185,7 +185,7 @@ def _compared(
         for turn in range(stage.scale.rounds)
         for asked, _ in (one, other)
     ]
-    outcomes = stage.run([*phases[:2], *phases])[2:]
+    outcomes = run_whole([*phases[:2], *phases])[2:]
     before, after = outcomes[::2], outcomes[1::2]
     ratio = float(np.median([b.quantile(0.5) / a.quantile(0.5) for a, b in zip(before, after, strict=True)]))
     return ratio, f"p50 {middle(before):.2f} ms ({one[1]}), {middle(after):.2f} ms ({other[1]})"

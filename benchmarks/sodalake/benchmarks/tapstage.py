@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import median
 from typing import Self
 
 import numpy as np
@@ -23,12 +22,12 @@ from sodalake.lake.lake import Lake
 
 from .alertfiles import AlertFiles, make_alert_files
 from .alerttable import AlertRecipe, AlertTable
-from .load import Outcome, Phase, run_phases
+from .load import Phase, run_whole
 from .serving import Served
 from .sites import Site
 from .tapquestions import Asked, objects
 
-__all__ = ["Filled", "TapScale", "TapStage", "middle"]
+__all__ = ["Filled", "TapScale", "TapStage"]
 
 _HBASE = (
     3.0  # how many times the mark of local files a mark is on HDFS and HBase, where none is named for them
@@ -159,8 +158,6 @@ class TapStage:
             )
         )
 
-    # -- lakes and services
-
     # -- the lake and its service
 
     @cached_property
@@ -198,7 +195,7 @@ class TapStage:
         count = self.scale.warm * _WARM_CLIENTS
         asked = objects(self.table, count, np.random.default_rng(0))
         phase = Phase([served.address], [one.path for one in asked], clients=_WARM_CLIENTS, count=count)
-        self.run([phase])
+        run_whole([phase])
         return served
 
     @property
@@ -234,23 +231,3 @@ class TapStage:
             rows=[one.rows for one in asked],
             patient=patient,
         )
-
-    @staticmethod
-    def run(phases: Sequence[Phase]) -> list[Outcome]:
-        """Run phases.
-
-        Raises
-        ------
-        RuntimeError
-            An answer was an error, or had other rows than it must have: there is nothing to compare then.
-        """
-        outcomes = run_phases(phases)
-        for outcome in outcomes:
-            if outcome.errors or not outcome.latencies:
-                raise RuntimeError(f"Queries failed while measuring: {outcome.errors or 'no answers at all'}")
-        return outcomes
-
-
-def middle(rounds: Sequence[Outcome], fraction: float = 0.5) -> float:
-    """Return the median over the rounds of a quantile, in milliseconds."""
-    return 1e3 * median(outcome.quantile(fraction) for outcome in rounds)

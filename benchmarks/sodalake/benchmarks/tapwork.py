@@ -12,11 +12,12 @@ import psutil
 
 from .download import download
 from .jobmeasures import quantile
+from .load import middle, run_whole
 from .report import Figure
 from .rowcounts import wrong_rows
 from .serving import Served
 from .tapquestions import Asked, cones, everything, greedy, matches, objects
-from .tapstage import TapStage, middle
+from .tapstage import TapStage
 from .uwsclient import FINAL, Connection, JobClient, Reply
 
 __all__ = ["abort", "bulk", "filling", "neighbours", "turnaround", "upload"]
@@ -118,10 +119,10 @@ def neighbours(stage: TapStage) -> list[Figure]:
             quiet = stage.phase(asked[: scale.requests], seconds=scale.seconds)
             busy = stage.phase(asked[scale.requests :], seconds=scale.seconds)
             hungry = stage.phase(greedy(table, 200, rng), seconds=scale.seconds + _AHEAD + 1.0)
-            alone += stage.run([quiet])
-            eating = other.submit(stage.run, [hungry])
+            alone += run_whole([quiet])
+            eating = other.submit(run_whole, [hungry])
             time.sleep(_AHEAD)
-            beside += stage.run([busy])
+            beside += run_whole([busy])
             eaten += eating.result()
     before, during = middle(alone), middle(beside)
     count = sum(len(one.latencies) for one in eaten)
@@ -147,19 +148,19 @@ async def _aborts(stage: TapStage) -> tuple[list[float], list[float]]:
     name = stage.table.recipe.table
     async with JobClient(stage.service, jobs=_ASYNC) as client:
         for turn in range(stage.scale.aborts):
-            # Nothing but every pair of alerts can tell: it would run for hours.
+            # Nothing but every triple of alerts can tell: it would run for hours on the smallest table.
             adql = (
-                f"SELECT COUNT(*) AS n FROM {name} AS a JOIN {name} AS b"
-                f" ON SIN(a.magap * b.fwhm + {turn}) > COS(a.rb - b.drb)"
+                f"SELECT COUNT(*) AS n FROM {name} AS a"
+                f" JOIN {name} AS b ON SIN(a.magap * b.fwhm + {turn}) > COS(a.rb - b.drb)"
+                f" JOIN {name} AS c ON SIN(a.magap * c.fwhm) > COS(b.rb - c.drb)"
             )
-            await _idle(stage.served)
+            await _seen(stage.served, busy=False)
             job, _ = await client.submit(Asked(adql, 1).parameters)
             await _executing(client, job)
+            await _seen(stage.served, busy=True)
             await asyncio.sleep(_BEGUN)
-            if not await asyncio.to_thread(_busy, stage.served):
-                raise RuntimeError("A query that was to be aborted does not run.")
             sent = time.perf_counter()
-            idle = asyncio.create_task(_idle(stage.served))
+            idle = asyncio.create_task(_seen(stage.served, busy=False))
             await client.tell(job, "ABORT")
             seen = await client.ended(job)
             if seen.phase != "ABORTED":
@@ -169,13 +170,15 @@ async def _aborts(stage: TapStage) -> tuple[list[float], list[float]]:
     return phases, quiet
 
 
-async def _idle(served: Served) -> float:
-    """Return the moment from which on the service's processes do nothing: threads that nobody waits for show, too."""
-    async with asyncio.timeout(_PATIENCE):
-        while True:
-            began = time.perf_counter()
-            if not await asyncio.to_thread(_busy, served):
-                return began
+async def _seen(served: Served, *, busy: bool) -> float:
+    """Return the moment from which on the service's processes work, or do not: threads nobody waits for show."""
+    deadline = time.perf_counter() + _PATIENCE
+    while (began := time.perf_counter()) < deadline:
+        if await asyncio.to_thread(_busy, served) is busy:
+            return began
+    raise RuntimeError(
+        f"The service is {'idle' if busy else 'busy'} for {_PATIENCE:.0f} s, and was not to be."
+    )
 
 
 def _busy(served: Served) -> bool:
