@@ -1,11 +1,15 @@
 # sodalake: `make demo` to see it, `make test` to trust it. Needs Python >= 3.11, make and the package registries.
 PYTHON ?= python3
 BIN := .venv/bin
+# That run the tests: they wait for services and daemons half of the time.
+PROCESSES ?= 2
 ROOMS := lake sodacut tap uws transfer server jupyter_ext benchmarks
 # What some tests drive, as command:package; only what is missing is installed, and only as root.
 # (PostgreSQL's own programs are not on the PATH; pg_ctlcluster comes with them.)
 DEBIAN := java:openjdk-17-jre-headless mvn:maven chromium:chromium pg_ctlcluster:postgresql stilts:stilts
 export UV_PYTHON_DOWNLOADS := never
+# Where bytecode is not kept, each of a service's five processes compiles all it imports: half of a start's time.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo test lint types arrows check debian bench format clean
 
@@ -36,7 +40,7 @@ arrows: install  ## who may import whom
 	$(BIN)/lint-imports
 
 check: install  ## the tests alone: make check ARGS="-k stamps"
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses=$(PROCESSES) --dist=loadfile $(ARGS)
 
 debian:  ## Debian packages that tests drive (as root; else they are named)
 	@missing=; for pair in $(DEBIAN); do command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
