@@ -184,8 +184,8 @@ def test_every_queue_comes_to_an_end(jobs: list[Waiting]) -> None:
 
 def test_a_queue_of_a_thousand_jobs_is_played_in_no_time() -> None:
     jobs = [job(f"user{at % 300}", 100.0, executing=at < 16) for at in range(1000)]
-    began = time.perf_counter()
+    began = time.process_time()
     told = forecast(jobs, Rules({"one": 8}))
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert told.end == pytest.approx(1000 * 100.0, rel=0.05)
     assert told.position == 983
