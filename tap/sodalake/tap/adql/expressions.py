@@ -18,6 +18,7 @@ from sqlglot import exp
 
 from ..errors import AdqlError
 from . import calls
+from .comparisons import COMPARISONS, balanced, beyond, compared
 from .kinds import ARRAYS, GEOMETRY, INTEGERS, NUMBERS, common, described
 from .places import close_to, error_of
 from .scopes import Relation, Scope, matching
@@ -25,16 +26,6 @@ from .screening import CALL
 from .values import Value, cast, number, whole
 
 __all__ = ["Expressions", "Place"]
-
-_COMPARED: Final[Mapping[type[exp.Expr], type[exp.Expr]]] = {
-    exp.EQ: exp.EQ,
-    exp.NEQ: exp.NEQ,
-    exp.LT: exp.GT,
-    exp.LTE: exp.GTE,
-    exp.GT: exp.LT,
-    exp.GTE: exp.LTE,
-}
-"""Comparisons, and what each is with its sides exchanged."""
 
 _ARITHMETIC: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div)
 _DALI_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?Z?")
@@ -245,9 +236,9 @@ class Expressions:
         parts, kind = [self.condition(chain[0].this, place)], type(chain[0])
         for one in chain:
             if type(one) is not kind:  # of other parts what stands before is the first
-                parts, kind = [_balanced(kind, parts)], type(one)
+                parts, kind = [balanced(kind, parts)], type(one)
             parts.append(self.condition(one.expression, place))
-        return Value(_balanced(kind, parts), "condition")
+        return Value(balanced(kind, parts), "condition")
 
     def _not(self, node: exp.Expr, place: Place) -> Value:
         return Value(exp.Not(this=self.condition(node.this, place)), "condition")
@@ -312,7 +303,7 @@ class Expressions:
     def _comparison(self, node: exp.Expr, place: Place) -> Value:
         left, right = self.scalar(node.this, place), self.scalar(node.expression, place)
         self.comparable(node, left, right)
-        return Value(_compared(type(node), left, right), "condition")
+        return Value(compared(type(node), left, right), "condition")
 
     def comparable(self, node: exp.Expr, *values: Value) -> None:
         """Refuse to compare what cannot be compared; make timestamps of texts that stand against timestamps."""
@@ -361,7 +352,7 @@ class Expressions:
         if this.kind == "long" and not {low.kind, high.kind} <= {*INTEGERS, "null"}:
             # Together they would be compared as doubles; each bound by itself is not.
             again = Value(this.node.copy(), this.kind, constant=this.constant)
-            both = _compared(exp.GTE, this, low), _compared(exp.LTE, again, high)
+            both = compared(exp.GTE, this, low), compared(exp.LTE, again, high)
             return Value(exp.And(this=both[0], expression=both[1]), "condition")
         return Value(exp.Between(this=this.node, low=low.node, high=high.node), "condition")
 
@@ -386,7 +377,7 @@ class Expressions:
         made: list[exp.Expr] = [
             exp.In(this=value.node.copy(), expressions=nodes) for nodes in (integers, others) if nodes
         ]
-        return Value(_balanced(exp.Or, made or [_beyond(exp.EQ, value, 2**63)]), "condition")
+        return Value(balanced(exp.Or, made or [beyond(exp.EQ, value, 2**63)]), "condition")
 
     def _like(self, node: exp.Expr, place: Place) -> Value:
         made = type(node)(
@@ -415,35 +406,6 @@ class Expressions:
                 node, f"This query is used as a value and has {len(outputs)} columns.", "It must have one."
             )
         return Value(tree, outputs[0].kind, outputs[0].unit)
-
-
-def _balanced(kind: type[exp.Expr], parts: list[exp.Expr]) -> exp.Expr:
-    """Return a tree of AND, or of OR, as flat as can be, in their order: whoever walks it goes a few steps deep."""
-    while len(parts) > 1:
-        pairs = zip(parts[::2], parts[1::2], strict=False)
-        odd = parts[-1:] if len(parts) % 2 else []
-        parts = [kind(this=one, expression=other) for one, other in pairs] + odd
-    return parts[0]
-
-
-def _compared(made: type[exp.Expr], left: Value, right: Value) -> exp.Expr:
-    """Return a comparison, a literal on its right side."""
-    if (left.constant is not None and right.constant is None) or (
-        left.exact is not None and right.kind in INTEGERS
-    ):
-        left, right, made = right, left, _COMPARED[made]
-    if right.exact is not None and left.kind in INTEGERS:
-        return _beyond(made, left, right.exact)
-    return made(this=left.node, expression=right.node)
-
-
-def _beyond(made: type[exp.Expr], value: Value, bound: int) -> exp.Expr:
-    """Return the comparison of an integer with one that no BIGINT reaches: true or false for all, but NULL of NULL."""
-    true = made is exp.NEQ or made in ((exp.LT, exp.LTE) if bound > 0 else (exp.GT, exp.GTE))
-    compared = (exp.LTE if true else exp.GT)(this=value.node, expression=number(2**63 - 1))
-    if not true:
-        compared.meta["never"] = True  # so that no row is read for it
-    return compared
 
 
 def _operand(value: Value, kind: str) -> exp.Expr:
@@ -488,7 +450,7 @@ _HANDLERS: Final[Mapping[type[exp.Expr], Callable[[Expressions, exp.Expr, Place]
     exp.And: Expressions._logical,
     exp.Or: Expressions._logical,
     **dict.fromkeys(_ARITHMETIC, Expressions._arithmetic),
-    **dict.fromkeys(_COMPARED, Expressions._comparison),
+    **dict.fromkeys(COMPARISONS, Expressions._comparison),
     exp.DPipe: Expressions._joined,
     exp.Between: Expressions._between,
     exp.In: Expressions._in,
