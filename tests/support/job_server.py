@@ -37,9 +37,10 @@ from sodalake.server.sections import Identity
 from sodalake.server.service import Service
 from sodalake.server.tokens import Claims
 from sodalake.uws.errors import BadJob
-from sodalake.uws.executor import Executor, ExecutorLimits
+from sodalake.uws.executor import Executor
 from sodalake.uws.jobs import Job, Result, Segment, UnitRecord
 from sodalake.uws.kinds import Cancelled, Document, Plan, Planning, ResultStore, Unit, UnitContext
+from sodalake.uws.limits import ExecutorLimits
 from sodalake.uws.store import open_store
 
 PATIENCE = 60.0

@@ -17,7 +17,7 @@ from sodalake.uws.estimates import Model, Prediction
 from sodalake.uws.executor import Executor
 from sodalake.uws.forecast import Rules, Waiting, forecast
 from sodalake.uws.jobs import Job, Timing
-from sodalake.uws.kinds import ONE, SEVERAL
+from sodalake.uws.kinds import ONE
 from sodalake.uws.phases import ACTIVE, Phase
 
 __all__ = ["Estimate", "Forecasts", "Sketch"]
@@ -101,7 +101,7 @@ class Forecasts:
                 for job, progress in self._executor.executing()
                 if job.started is not None
             ]
-            self._model = await asyncio.to_thread(Model, timings, self._executor.width, running=running)
+            self._model = await asyncio.to_thread(Model, timings, self._executor.widths[ONE], running=running)
         return self._model
 
     @staticmethod
@@ -156,7 +156,7 @@ class Forecasts:
             queue.append(self._queued(model, owner, priority, sketch))
         limits = self._executor.limits
         rules = Rules(
-            {ONE: self._executor.width, SEVERAL: self._executor.dispatcher.widths[SEVERAL]},
+            self._executor.widths,
             limits.jobs,
             limits.per_owner,
         )
@@ -173,7 +173,7 @@ class Forecasts:
         found = model.predict(self._kind, sketch.shape, sketch.targets)
         if found.samples or sketch.bytes is None or sketch.seconds is None:
             return found
-        width = min(self._executor.width, found.units)
+        width = min(self._executor.widths[ONE], found.units)
         added = sketch.seconds / max(1, width)
         seconds = max(found.seconds, added)
         factor = seconds / found.seconds

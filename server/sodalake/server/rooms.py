@@ -33,7 +33,8 @@ from sodalake.server.tellingroom import TellingRoom
 from sodalake.server.workers import BATCH, Workers
 from sodalake.uws.daskpool import DaskPool
 from sodalake.uws.errors import StoreUnavailable
-from sodalake.uws.executor import Executor, ExecutorLimits
+from sodalake.uws.executor import Executor
+from sodalake.uws.limits import ExecutorLimits
 from sodalake.uws.store import open_store
 
 __all__ = ["open_rooms", "store_url"]

@@ -1,7 +1,7 @@
 """The executor: takes queued jobs, has their units done, and writes what became of them.
 
 A job is a coroutine here. It is claimed (checked, planned, or its plan read back), its units go through the
-`Dispatcher` to the `Pool`, each finished unit is recorded in the store before it counts, and when all are
+`Flights` to the `Pool`, each finished unit is recorded in the store before it counts, and when all are
 recorded the work's `finish` makes the results. Everything that matters is in the store, so a server that is
 killed leaves jobs that another one, or its own next start, goes on with: the units that were recorded are not
 done again, and a unit that was done but not recorded is done again under another part name.
@@ -16,112 +16,54 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pickle
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
-from .daskpool import Lost, Pool
-from .dispatch import Dispatcher
+from .active import Active
+from .daskpool import Pool
 from .errors import BadJob, IllegalTransition, NoSuchJob, StoreUnavailable, UwsError, WorkFailed
 from .events import DESTRUCTION, QUEUE
+from .flights import Flights
 from .jobs import ErrorSummary, Job, Progress, Result, Timing, UnitRecord
-from .kinds import ONE, SEVERAL, Cancelled, Document, Kind, Plan, ResultStore, Unit, Work
+from .kinds import ONE, Cancelled, Document, Kind, Plan, ResultStore, Work
+from .limits import END_SECONDS, ExecutorLimits
 from .phases import FINAL, Event, Phase
 from .store.protocol import JobStore
-from .units import Failed, Stopped, call, is_over, run_unit, stop
+from .units import is_over
 from .upkeep import Upkeep
 
-__all__ = ["END_SECONDS", "Executor", "ExecutorLimits"]
+__all__ = ["Executor"]
 
 _log = structlog.get_logger("sodalake.jobs")
 
-END_SECONDS: Final = 0.8
-"""Seconds that stopping a job and making results of what is finished may take before its phase changes anyway."""
-
 _INLINE_PLAN = 256 * 1024  # bytes; a larger plan is an object of the result store
 _LOOK_AROUND = 2.0  # seconds between looks at orphans, requests of other servers, and the pool's width
-_AGAIN = "Send the job again; if it stays so, tell the operator."
-_LOST_MOST = 20  # times a unit may be lost without being at fault
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutorLimits:
-    """How much runs at once.
-
-    Attributes
-    ----------
-    jobs, per_owner
-        Jobs executing in this server; of one owner.
-    depth
-        Units a batch worker has: one runs, the others wait at the worker, which hides the way there.
-    several
-        Units that may run at once in the pool of work that holds several images.
-    attempts
-        Times a unit is tried before its error is recorded.
-    bytes
-        Of the parts of one job; 0: any number. A job that makes more is an error.
-    pause
-        Seconds before a second try; doubled for each further.
-    niceness
-        Of units, 0 to 19: real-time work goes first.
-    archive
-        How long a destroyed job is still known, as ARCHIVED.
-    """
-
-    jobs: int = 16
-    per_owner: int = 4
-    depth: int = 2
-    several: int = 1
-    attempts: int = 3
-    bytes: int = 0
-    pause: float = 0.5
-    niceness: int = 10
-    archive: timedelta = timedelta(days=30)
-
-
-@dataclass(slots=True)
-class _Active:
-    """A job that executes here."""
-
-    job: Job
-    key: str = ""
-    work: Work | None = None
-    plan: Plan | None = None
-    over: bool = False
-    fresh: list[UnitRecord] = field(default_factory=list)
-    recorded: set[int] = field(default_factory=set)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    attempts: Counter[int] = field(default_factory=Counter)
-    lost: Counter[int] = field(default_factory=Counter)
-    bytes: int = 0
-    note: str | None = None
-    flying: set[asyncio.Task[None]] = field(default_factory=set)
-    task: asyncio.Task[None] | None = None
-    ending: bool = False
 
 
 class _Planning:
     """What `plan` and `finish` may use, from their thread."""
 
-    def __init__(self, executor: Executor, active: _Active, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, flights: Flights, results: ResultStore, active: Active, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.job = active.job
-        self.results = executor.results
-        self.width = executor.width
+        self.results = results
+        self.width = flights.widths[ONE]
         self.over_there: Callable[[], bool] = partial(is_over, active.key)
-        self._executor, self._active, self._loop = executor, active, loop
+        self._flights, self._active, self._loop = flights, active, loop
 
     def map(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
         """Call a function with each item on the batch workers, side by side."""
         if self.cancelled():
             raise Cancelled
-        work = self._executor._map(self._active, function, items)
+        work = self._flights.map(self._active, function, items)
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def cancelled(self) -> bool:
@@ -168,21 +110,20 @@ class Executor:
         self.results = results
         self.pool = pool
         self.limits = limits or ExecutorLimits()
-        self.dispatcher = Dispatcher({ONE: self.limits.depth, SEVERAL: self.limits.several})
+        self._flights = Flights(pool, results, self.limits)
         self.timed: Callable[[Timing], None] = lambda timing: None
         self.ended: Callable[[], None] = lambda: None
-        self._active: dict[str, _Active] = {}
+        self._active: dict[str, Active] = {}
         self._wake = asyncio.Event()
         self.upkeep = Upkeep(store, results, self._drop, self.limits.archive)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._dropped: set[str] = set()
-        self._stopping = False
 
     # -- life
 
     async def start(self) -> None:
         """Go on with what was left, and take jobs from now on."""
-        await self._measure()
+        await self._flights.measure()
         for job_id in await self.store.orphans():
             await self._claim(job_id)
         for work in (self._take(), self._look_around(), self.upkeep.destroy_expired()):
@@ -195,11 +136,10 @@ class Executor:
 
     async def stop(self) -> None:
         """Stop at once; jobs that execute stay so, and are gone on with later."""
-        self._stopping = True
-        tasks = [*self._tasks]
+        tasks = [*self._tasks, *self._flights.close()]
         for active in self._active.values():
             active.over = True
-            tasks += [task for task in (active.task, *active.flying) if task is not None]
+            tasks += [active.task] if active.task is not None else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -213,13 +153,13 @@ class Executor:
         self.upkeep.look_again()
 
     @property
-    def width(self) -> int:
-        """How many units run at once, those that wait at their workers left out."""
-        return max(1, self.dispatcher.widths[ONE] // self.limits.depth)
+    def widths(self) -> dict[str, int]:
+        """Pool → how many units run at once, those that wait at their workers left out."""
+        return self._flights.widths
 
     def executing(self) -> list[tuple[Job, Progress]]:
         """Return the jobs that execute here, and how far they are."""
-        return [(active.job, self._progress(active)) for active in self._active.values()]
+        return [(active.job, active.progress) for active in self._active.values()]
 
     # -- ending a job early
 
@@ -259,15 +199,15 @@ class Executor:
         active = self._active.get(job_id)
         if active is not None:
             active.ending = True
-            await self._stop_units(active)
+            await self._flights.stop(active)
             if active.task is not None and active.task is not asyncio.current_task():
                 active.task.cancel()
 
-    async def _end(self, active: _Active, event: Event) -> None:
+    async def _end(self, active: Active, event: Event) -> None:
         active.ending = True
         until = time.monotonic() + END_SECONDS
         job_id = active.job.id
-        await self._stop_units(active)
+        await self._flights.stop(active)
         collecting = asyncio.create_task(self._collect(active))
         done, _ = await asyncio.wait({collecting}, timeout=max(0.05, until - time.monotonic()))
         error = (
@@ -284,20 +224,7 @@ class Executor:
         if active.task is not None:
             active.task.cancel()
 
-    async def _stop_units(self, active: _Active) -> None:
-        active.over = True
-        self.dispatcher.remove(active.job.id)
-        # A scheduler that does not answer must not hold up the end: what units still make is not recorded.
-        telling = asyncio.create_task(self.pool.tell(stop, active.job.id))
-        self._tasks.add(telling)
-        telling.add_done_callback(self._tasks.discard)
-        await asyncio.wait({telling}, timeout=END_SECONDS / 4)
-        if active.flying:
-            await asyncio.wait(active.flying, timeout=END_SECONDS / 3)
-            for task in [*active.flying]:
-                task.cancel()
-
-    async def _collect(self, active: _Active) -> Sequence[Result] | None:
+    async def _collect(self, active: Active) -> Sequence[Result] | None:
         """Make results of the units that are finished."""
         if active.work is None or active.plan is None:
             return None
@@ -354,10 +281,10 @@ class Executor:
         job = await self.store.claim(job_id)
         if job is None:
             return
-        active = self._active[job_id] = _Active(job, job_id)
+        active = self._active[job_id] = Active(job, job_id)
         active.task = asyncio.create_task(self._execute(active), name=f"job {job_id}")
 
-    async def _execute(self, active: _Active) -> None:
+    async def _execute(self, active: Active) -> None:
         job = active.job
         limit: asyncio.Task[None] | None = None
         try:
@@ -377,13 +304,11 @@ class Executor:
         finally:
             if limit is not None:
                 limit.cancel()
-            for task in active.flying:
-                task.cancel()
-            self.dispatcher.remove(job.id)
+            self._flights.end(active)
             self._active.pop(job.id, None)
             self._wake.set()
 
-    async def _work(self, active: _Active) -> None:
+    async def _work(self, active: Active) -> None:
         job = active.job
         kind = self.kinds.get(job.kind)
         if kind is None:
@@ -395,13 +320,7 @@ class Executor:
             known = await self.store.units(job.id)
             active.recorded = {record.number for record in known}
             self._check_bytes(active, known)
-        todo = [
-            (number, unit.pool, unit.targets)
-            for number, unit in enumerate(plan.units)
-            if number not in active.recorded
-        ]
-        self.dispatcher.add(job.id, job.owner, job.priority, todo)
-        self._pump()
+        self._flights.begin(active)
         if not kept and len(plan.units) > 1:
             # While the first units run: records mean something only beside the plan they were made by, so none is
             # written before it is. Of a single unit there is nothing to go on from.
@@ -431,7 +350,7 @@ class Executor:
         )
         self.timed(timing)
 
-    async def _planned(self, active: _Active, work: Work) -> tuple[Plan, bool]:
+    async def _planned(self, active: Active, work: Work) -> tuple[Plan, bool]:
         """Return the plan, and whether it was kept by an earlier server."""
         kept = await self.store.plan(active.job.id)
         if kept is not None:
@@ -439,10 +358,10 @@ class Executor:
                 kept = await asyncio.to_thread(self._read_plan, active.job.id)
             plan: Plan = pickle.loads(kept)  # noqa: S301 - our own, out of our own store
             return plan, True
-        planning = _Planning(self, active, asyncio.get_running_loop())
+        planning = _Planning(self._flights, self.results, active, asyncio.get_running_loop())
         return await asyncio.to_thread(work.plan, planning), False
 
-    async def _keep_plan(self, active: _Active, work: Work) -> None:
+    async def _keep_plan(self, active: Active, work: Work) -> None:
         plan, job_id = active.plan, active.job.id
         assert plan is not None
         packed = await asyncio.to_thread(pickle.dumps, plan)
@@ -459,24 +378,26 @@ class Executor:
             stored.close()
 
     async def _finish(
-        self, active: _Active, records: Sequence[UnitRecord], *, whole: bool
+        self, active: Active, records: Sequence[UnitRecord], *, whole: bool
     ) -> Sequence[Result]:
         assert active.work is not None
         assert active.plan is not None
         loop = asyncio.get_running_loop()
         # Units of a job that is over were told to stop; what makes results of those that are finished goes on.
-        planning = _Planning(self, active if whole else _Active(active.job, key=""), loop)
+        planning = _Planning(
+            self._flights, self.results, active if whole else Active(active.job, key=""), loop
+        )
         ordered: Iterator[UnitRecord] = iter(records)
         return await asyncio.to_thread(active.work.finish, planning, active.plan, ordered, whole)
 
-    async def _records(self, active: _Active) -> list[UnitRecord]:
+    async def _records(self, active: Active) -> list[UnitRecord]:
         fresh = list(active.fresh)  # before the store is asked: what it is just being told leaves the list
         known = {record.number: record for record in await self.store.units(active.job.id)}
         for record in fresh:
             known.setdefault(record.number, record)
         return [known[number] for number in sorted(known)]
 
-    async def _record_all(self, active: _Active, units: int) -> None:
+    async def _record_all(self, active: Active, units: int) -> None:
         """Record units as they are finished, those that come together in one transaction, until all are."""
         while len(active.recorded) + len(active.fresh) < units or active.fresh:
             if units == 1 and active.fresh:
@@ -492,7 +413,7 @@ class Executor:
             self._check_bytes(active, batch)
             del active.fresh[: len(batch)]
 
-    def _check_bytes(self, active: _Active, batch: Sequence[UnitRecord]) -> None:
+    def _check_bytes(self, active: Active, batch: Sequence[UnitRecord]) -> None:
         active.bytes += sum(record.bytes for record in batch)
         if self.limits.bytes and active.bytes > self.limits.bytes:
             raise BadJob(
@@ -500,7 +421,7 @@ class Executor:
                 "Cut it into several, or ask for less of each target.",
             )
 
-    async def _fail(self, active: _Active, error: Exception) -> None:
+    async def _fail(self, active: Active, error: Exception) -> None:
         job = active.job
         if isinstance(error, Cancelled) and active.ending:
             return
@@ -525,7 +446,7 @@ class Executor:
         with contextlib.suppress(NoSuchJob, IllegalTransition):
             await self._move(job.id, Event.FAIL, error=summary)
 
-    def _document(self, active: _Active, error: Exception) -> Document | None:
+    def _document(self, active: Active, error: Exception) -> Document | None:
         kind = self.kinds.get(active.job.kind)
         return kind.error_document(error) if kind is not None else None
 
@@ -534,7 +455,7 @@ class Executor:
         _log.info("job", job=job_id, phase=str(moved.job.phase), owner=moved.job.owner or "anonymous")
         self.ended()
 
-    async def _expire(self, active: _Active) -> None:
+    async def _expire(self, active: Active) -> None:
         """End a job when its executionDuration has passed; the client may change it while the job executes."""
         while not active.ending:
             changed = self.store.events.subscribe(active.job.id)
@@ -549,109 +470,6 @@ class Executor:
                 return
             await asyncio.wait({changed}, timeout=left)
             changed.cancel()
-
-    # -- units
-
-    def _pump(self) -> None:
-        while not self._stopping and (taken := self.dispatcher.next()) is not None:
-            active = self._active.get(taken.job)
-            if active is None or active.plan is None:
-                self.dispatcher.done(taken.job, taken.number)
-                continue
-            task = asyncio.create_task(self._run(active, taken.number, active.plan.units[taken.number]))
-            active.flying.add(task)
-            task.add_done_callback(active.flying.discard)
-
-    async def _run(self, active: _Active, number: int, unit: Unit) -> None:
-        job, work = active.job, active.work
-        assert work is not None
-        part = f"{job.id}/part-{number:06d}-{secrets.token_hex(3)}"
-        pause = 0.0
-        try:
-            outcome = await self.pool.submit(
-                run_unit,
-                work.run,
-                unit.spec,
-                job.id,
-                number,
-                part,
-                self.results,
-                self.limits.niceness,
-                priority=job.priority,
-            )
-        except Lost as error:
-            active.lost[number] += 1
-            deadly = error.deadly or active.lost[number] > _LOST_MOST
-            outcome = Failed(WorkFailed(f"The work was lost: {error.reason}.", _AGAIN)) if deadly else None
-            pause = 0.1
-        except Exception as error:  # noqa: BLE001 - nothing Dask may say makes the job wait for this unit for ever
-            outcome = Failed(error)
-        finally:
-            self.dispatcher.done(job.id, number)
-        # A unit that was done when its job was ended is kept: `_end` waits for it a moment.
-        if isinstance(outcome, Stopped) or (active.over and not isinstance(outcome, UnitRecord)):
-            return
-        if isinstance(outcome, Failed):
-            active.attempts[number] += 1
-            _log.warning(
-                "a unit failed",
-                job=job.id,
-                unit=number,
-                attempt=active.attempts[number],
-                error=str(outcome.error),
-            )
-            if active.attempts[number] >= self.limits.attempts:
-                told = str(outcome.error) or type(outcome.error).__name__
-                outcome = await asyncio.to_thread(work.lost, unit, number, told)
-            else:
-                pause = self.limits.pause * 2 ** (active.attempts[number] - 1)
-        if isinstance(outcome, UnitRecord):
-            active.fresh.append(outcome)
-            active.news.set()
-        else:
-            self._spawn(self._again(active, number, unit, pause))
-        self._pump()
-
-    async def _again(self, active: _Active, number: int, unit: Unit, pause: float) -> None:
-        await asyncio.sleep(pause)
-        if not active.over:
-            self.dispatcher.again(active.job.id, number, unit.pool, unit.targets)
-            self._pump()
-
-    async def _map(self, active: _Active, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
-        return list(await asyncio.gather(*(self._step(active, function, item) for item in items)))
-
-    async def _step(self, active: _Active, function: Callable[..., Any], item: Any) -> Any:
-        failure: Exception | None = None
-        tried = lost = 0
-        while tried < self.limits.attempts and lost <= _LOST_MOST:
-            if active.over:
-                raise Cancelled
-            try:
-                answer = await self.pool.submit(call, function, item, active.key, self.limits.niceness)
-            except Lost as error:
-                lost += 1
-                tried += error.deadly
-                failure = WorkFailed(f"The work was lost: {error.reason}.", _AGAIN)
-                await asyncio.sleep(0.1)
-                continue
-            if isinstance(answer, Stopped):
-                raise Cancelled
-            if not isinstance(answer, Failed):
-                return answer
-            failure = answer.error
-            if isinstance(failure, BadJob):
-                break
-            tried += 1
-            await asyncio.sleep(self.limits.pause * tried)
-        assert failure is not None
-        raise failure
-
-    def _progress(self, active: _Active) -> Progress:
-        total = active.plan.targets if active.plan else (active.work.targets if active.work else 0)
-        units = active.plan.units if active.plan else ()
-        done = sum(units[number].targets for number in active.recorded)
-        return Progress(total, done + sum(record.targets for record in active.fresh))
 
     # -- housekeeping
 
@@ -685,7 +503,7 @@ class Executor:
         while True:
             await asyncio.sleep(_LOOK_AROUND)
             try:
-                await self._measure()
+                await self._flights.measure()
                 await self._end_as_asked()
                 await self._let_go()
                 for job_id in {*await self.store.orphans(), *self._dropped}:
@@ -694,12 +512,6 @@ class Executor:
                 self._wake.set()  # jobs that another server queued and is too full to take
             except UwsError as error:
                 _log.error("the store of jobs does not answer", error=str(error))
-
-    async def _measure(self) -> None:
-        width = max(1, await self.pool.width())
-        self.dispatcher.widths[ONE] = width * self.limits.depth
-        self.dispatcher.widths[SEVERAL] = self.limits.several
-        self._pump()
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
