@@ -14,14 +14,14 @@ from sodalake.benchmarks import COMMANDS
 from sodalake.benchmarks.jobmeasures import quantile
 from sodalake.benchmarks.jobs import BENCH
 from sodalake.benchmarks.jobstage import JobScale
-from sodalake.benchmarks.stage import Scale
+from sodalake.benchmarks.stampstage import StampScale
 from sodalake.benchmarks.supervised import Piece
 from sodalake.benchmarks.uwsclient import Connection, JobClient, Seen, form, multipart
 from sodalake.lake.cluster import Cluster
 from sodalake.server.jobs.forms import read_form
 
 TINY = JobScale(
-    archive=Scale(files=2, rows=140, rounds=1, requests=8, bulk_files=2, bulk_stamps=200),
+    archive=StampScale(files=2, rows=140, rounds=1, requests=8, bulk_files=2, bulk_stamps=200),
     trivial=3,
     waiters=20,
     changes=6,

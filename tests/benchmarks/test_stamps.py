@@ -6,11 +6,11 @@ from click.testing import CliRunner
 
 from sodalake.benchmarks import COMMANDS
 from sodalake.benchmarks.serving import Served
-from sodalake.benchmarks.stage import Scale
 from sodalake.benchmarks.stamps import BENCH
+from sodalake.benchmarks.stampstage import StampScale
 from sodalake.lake.cluster import Cluster
 
-TINY = Scale(
+TINY = StampScale(
     files=2,
     rows=28,
     side_rows=14,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import io
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
 from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
@@ -22,9 +19,10 @@ from sodalake.lake.lake import Lake
 
 from .footprints import FootprintFiles, FootprintRecipe, make_footprint_files
 from .imagetiles import BANDS, Form, TileFiles, TileRecipe, make_tile_files
-from .load import Phase, run_whole
+from .load import Phase
 from .serving import Served
 from .sites import Site
+from .stage import WARM_CLIENTS, Stage
 
 __all__ = ["FORMS", "SIDE", "Brought", "Cut", "ImageScale", "ImageStage"]
 
@@ -33,7 +31,6 @@ SIDE = 100
 """Pixels of a cut."""
 
 _AUTHORITY = "sodalake"
-_WARM_CLIENTS = 4
 _COPIES = 1  # that HDFS keeps: three of seven gigabytes are a lot for a measurement
 
 
@@ -101,19 +98,13 @@ class Cut:
     dec: float
 
 
-class ImageStage:
+class ImageStage(Stage[ImageScale]):
     """The lake and its service at one site.
 
     Parameters
     ----------
-    site
-        Where.
-    scale
-        How much.
-    cache
-        Folder of archives; None: the user's.
-    say
-        Is told what is being made.
+    site, scale, cache, say
+        As of `Stage`.
 
     Attributes
     ----------
@@ -122,25 +113,9 @@ class ImageStage:
     """
 
     def __init__(self, site: Site, scale: ImageScale, cache: Path | None, say: Callable[[str], None]) -> None:
-        self.site = site
-        self.scale = scale
-        self.cache = cache
-        self.say = say
+        super().__init__(site, scale, cache, say)
         self.brought: list[Brought] = []
         self._made: dict[Form, TileFiles] = {}
-        self._close = contextlib.ExitStack()
-        self._folder = Path(self._close.enter_context(tempfile.TemporaryDirectory(prefix="sodalake-images-")))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close.close()
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether files are on local disk and rows in LMDB."""
-        return self.site.name == "embedded"
 
     def at_most(self, embedded: float, cluster: float) -> float:
         """Return the mark of a time at this site."""
@@ -206,17 +181,9 @@ class ImageStage:
     @cached_property
     def served(self) -> Served:
         """A service of the lake with default settings but for what a picture may cost, warm."""
-        settings = {
-            "SODALAKE_AUTHORITY": _AUTHORITY,
-            "SODALAKE_LOG__LEVEL": "warning",
-            "SODALAKE_JOBS__STORE": str(self._folder / "jobs.sqlite"),
-        }
-        lake = self.lake
-        self.say(f"service of {lake}")
-        served = self._close.enter_context(Served(lake, settings))
-        count = self.scale.warm * _WARM_CLIENTS
-        paths = [self.by_image("rice", cut) for cut in self.cuts(count, seed=0)]
-        run_whole([Phase([served.address], paths, clients=_WARM_CLIENTS, count=count)])
+        served = self.serve(self.lake, self.quietly(SODALAKE_AUTHORITY=_AUTHORITY))
+        cuts = self.cuts(self.scale.warm * WARM_CLIENTS, seed=0)
+        self.warm(served, [self.by_image("rice", cut) for cut in cuts])
         return served
 
     # -- what is asked

@@ -24,7 +24,7 @@ from sodalake.sodacut.bulk import stamp_table
 
 from .archive import Recipe
 from .report import Figure
-from .stage import Ingested, MadeLake, Stage
+from .stampstage import Ingested, MadeLake, StampStage
 
 __all__ = ["bulk", "bulk_workers", "bytes_read", "ingest_speed", "run_bulk"]
 
@@ -55,7 +55,7 @@ def bulk_workers() -> Iterator[Any]:
         yield client
 
 
-def ingest_speed(stage: Stage) -> list[Figure]:
+def ingest_speed(stage: StampStage) -> list[Figure]:
     """Indexing files in place, and what the index takes."""
     figures = [_speed(stage, one) for one in (*stage.small.ingests, *stage.large.ingests)]
     lake = Lake.open(stage.large.url)
@@ -87,7 +87,7 @@ def ingest_speed(stage: Stage) -> list[Figure]:
     return figures
 
 
-def _speed(stage: Stage, one: Ingested) -> Figure:
+def _speed(stage: StampStage, one: Ingested) -> Figure:
     files = "one file" if one.files == 1 else f"{one.files} files"
     speed = one.bytes / 1e6 / one.seconds
     note = f"{one.bytes / 1e6:.0f} MB, {one.alerts} alerts in {one.seconds:.1f} s"
@@ -100,7 +100,7 @@ def _speed(stage: Stage, one: Ingested) -> Figure:
     return Figure("ingest", stage.site.name, measure, speed, "MB/s", note=f"{note}, their start included")
 
 
-def bytes_read(stage: Stage) -> list[Figure]:
+def bytes_read(stage: StampStage) -> list[Figure]:
     """Bytes that are read from the archive for one stamp, by the kind of its page."""
     side = stage.scale.side_rows
     figures = []
@@ -114,7 +114,7 @@ def bytes_read(stage: Stage) -> list[Figure]:
     return figures
 
 
-def _bytes_of(stage: Stage, what: str, made: MadeLake) -> list[Figure]:
+def _bytes_of(stage: StampStage, what: str, made: MadeLake) -> list[Figure]:
     """Read stamps one by one; a figure for each kind of place that the index has of them."""
     recipe = made.archive.recipe
     read: dict[Kind, list[tuple[int, int]]] = defaultdict(list)
@@ -138,7 +138,7 @@ def _bytes_of(stage: Stage, what: str, made: MadeLake) -> list[Figure]:
     return [_figure_of(stage, what, kind, read[kind], chunk) for kind in sorted(read)]
 
 
-def _figure_of(stage: Stage, what: str, kind: Kind, read: list[tuple[int, int]], chunk: int) -> Figure:
+def _figure_of(stage: StampStage, what: str, kind: Kind, read: list[tuple[int, int]], chunk: int) -> Figure:
     mean, own = (sum(values) / len(values) for values in zip(*read, strict=True))
     largest = max(got for got, _ in read)
     note = (
@@ -188,7 +188,7 @@ def _size_of(batch: Any) -> tuple[int, int]:
     return batch.num_rows - batch["pixels"].null_count, batch.nbytes
 
 
-def bulk(stage: Stage) -> list[Figure]:
+def bulk(stage: StampStage) -> list[Figure]:
     """Random stamps to Arrow on two Dask workers: one stamp of each alert, then all three of a third as many alerts."""
     lake, scale = stage.large, stage.scale
     files = min(scale.bulk_files, scale.files)
@@ -219,7 +219,7 @@ def bulk(stage: Stage) -> list[Figure]:
 
 
 def run_bulk(
-    stage: Stage, client: Any, kinds: tuple[str, ...], alerts: int, files: int, turn: int
+    stage: StampStage, client: Any, kinds: tuple[str, ...], alerts: int, files: int, turn: int
 ) -> tuple[int, float, float]:
     """Return decoded stamps, seconds until they are on the workers, and seconds to gather them here."""
     lake = stage.large

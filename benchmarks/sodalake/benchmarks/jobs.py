@@ -7,7 +7,7 @@ from .jobmeasures import lists, submissions, trivial, waking
 from .jobstage import JobScale, JobStage
 from .jobwork import aborts, beside, bulk_job, estimates
 from .running import Bench
-from .stage import Scale
+from .stampstage import StampScale
 
 __all__ = ["BENCH", "FULL", "QUICK"]
 
@@ -15,7 +15,7 @@ FULL = JobScale()
 """The real thing: an archive of 1 GB, a quarter of an hour a place."""
 
 QUICK = JobScale(
-    archive=Scale(files=2, rows=140, rounds=1, requests=20, bulk_files=2, bulk_stamps=200),
+    archive=StampScale(files=2, rows=140, rounds=1, requests=20, bulk_files=2, bulk_stamps=200),
     trivial=10,
     waiters=50,
     changes=10,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
-import tempfile
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,9 +17,8 @@ import numpy as np
 
 from sodalake.server.tokens import Claims, Tokens
 
-from .serving import Served
 from .sites import Site
-from .stage import MadeLake, Scale, Stage
+from .stampstage import MadeLake, StampScale, StampStage
 from .uwsclient import JobClient
 
 __all__ = ["ARROW", "JobScale", "JobStage"]
@@ -67,7 +65,7 @@ class JobScale:
         Targets of the largest of these.
     """
 
-    archive: Scale = field(default_factory=Scale)
+    archive: StampScale = field(default_factory=StampScale)
     trivial: int = 100
     waiters: int = 1000
     changes: int = 300
@@ -85,7 +83,7 @@ class JobScale:
     largest: int = 8000
 
 
-class JobStage(Stage):
+class JobStage(StampStage):
     """The lake and the services of one site.
 
     Parameters
@@ -100,11 +98,10 @@ class JobStage(Stage):
         super().__init__(site, jobs.archive, cache, say)
         self.jobs = jobs
         self._key = secrets.token_urlsafe(48)
-        self._folder = Path(self._close.enter_context(tempfile.TemporaryDirectory(prefix="sodalake-jobs-")))
 
     def settings(self, name: str, **more: str) -> dict[str, str]:
         """Return the environment of a service with a store of jobs of its own; `more` are settings of ``[jobs]``."""
-        folder = self._folder / name
+        folder = self.folder / name
         folder.mkdir(exist_ok=True)
         jobs = {"store": str(folder / "jobs.sqlite"), "active": _MANY, "total": _MANY, **more}
         return {
@@ -122,16 +119,15 @@ class JobStage(Stage):
     @cached_property
     def local_results(self) -> tuple[str, int]:
         """Address of a service whose results are on local disk, wherever its archive is."""
-        return self._jobs_service("local", results=str(self._folder / "results"))
+        return self._jobs_service("local", results=str(self.folder / "results"))
 
     def _jobs_service(self, name: str, **settings: str) -> tuple[str, int]:
-        self._say(f"service of {self.large.url}")
-        address = self._close.enter_context(Served(self.large.url, self.settings(name, **settings))).address
+        address = self.serve(self.large.url, self.settings(name, **settings)).address
         with ThreadPoolExecutor(1) as beside:  # who asks for the service may have a loop running
-            beside.submit(asyncio.run, self.warm(address)).result()
+            beside.submit(asyncio.run, self.warm_jobs(address)).result()
         return address
 
-    async def warm(self, address: tuple[str, int]) -> None:
+    async def warm_jobs(self, address: tuple[str, int]) -> None:
         """Have large jobs done until they get no faster: batch workers start after the fast lane's, and import."""
         alerts = self.scale.files * self.large.identities.rows
         before, took = math.inf, 0.0

@@ -172,7 +172,7 @@ async def _aborts(stage: JobStage) -> tuple[list[float], list[float], list[int]]
         watching = await _client(service.scheduler_url, asynchronous=True)
         try:
             async with stage.client("aborts", service.address) as client:
-                await stage.warm(service.address)
+                await stage.warm_jobs(service.address)
                 await _idle(watching)  # the workers import this module once, which takes them seconds
                 for turn in range(stage.jobs.aborts):
                     job, _ = await client.submit(ARROW, stage.targets(stage.jobs.targets, seed=61 + turn))

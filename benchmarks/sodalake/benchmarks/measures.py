@@ -14,7 +14,7 @@ from .agreement import agree
 from .load import Outcome, Phase, middle, run_phases, run_whole
 from .report import Figure
 from .seeds import KINDS
-from .stage import Stage
+from .stampstage import StampStage
 
 __all__ = ["crowd", "growth", "one", "whole_object"]
 
@@ -22,7 +22,7 @@ _SERVICE_CLIENTS = 8
 _CROWD = 50
 
 
-def one(stage: Stage) -> list[Figure]:
+def one(stage: StampStage) -> list[Figure]:
     """One stamp over HTTP, kept alive, as JSON and as FITS; then eight clients at once."""
     scale, lake, ours, seeds = stage.scale, stage.large, stage.service, stage.seeds
     place = stage.site.name
@@ -58,7 +58,7 @@ def one(stage: Stage) -> list[Figure]:
     return figures + _together(stage, arrays)
 
 
-def _together(stage: Stage, paths: list[str]) -> list[Figure]:
+def _together(stage: StampStage, paths: list[str]) -> list[Figure]:
     scale, place = stage.scale, stage.site.name
     phases = [Phase([stage.service], paths, clients=_SERVICE_CLIENTS, count=10 * _SERVICE_CLIENTS)]
     for _ in range(scale.rounds):
@@ -82,7 +82,7 @@ def _together(stage: Stage, paths: list[str]) -> list[Figure]:
     ]
 
 
-def whole_object(stage: Stage) -> list[Figure]:
+def whole_object(stage: StampStage) -> list[Figure]:
     """An object's 14 alerts with 3 stamps each, in one request, and one by one in the seeds' way."""
     scale, lake, ours, place = stage.scale, stage.large, stage.service, stage.site.name
     identities = lake.identities
@@ -121,7 +121,7 @@ def whole_object(stage: Stage) -> list[Figure]:
     return figures
 
 
-def crowd(stage: Stage) -> list[Figure]:
+def crowd(stage: StampStage) -> list[Figure]:
     """Fifty clients at once."""
     scale, lake, place = stage.scale, stage.large, stage.site.name
     slots = stage.random_slots(lake, min(2000, len(lake.identities)), files=scale.files, seed=3)
@@ -162,7 +162,7 @@ def crowd(stage: Stage) -> list[Figure]:
     ]
 
 
-def growth(stage: Stage) -> list[Figure]:
+def growth(stage: StampStage) -> list[Figure]:
     """One stamp in a lake with one file, and in the lake with all of them."""
     scale, place = stage.scale, stage.site.name
     few, many = stage.small, stage.large
@@ -192,11 +192,11 @@ def growth(stage: Stage) -> list[Figure]:
     ]
 
 
-def _on_hdfs(stage: Stage, mark: float) -> float | None:
-    return None if stage.site.name == "embedded" else mark
+def _on_hdfs(stage: StampStage, mark: float) -> float | None:
+    return None if stage.is_embedded else mark
 
 
-def _all_of(stage: Stage, number: int, form: str) -> str:
+def _all_of(stage: StampStage, number: int, form: str) -> str:
     asked = {
         "objectId": stage.large.identities.object_name(number),
         "kind": "All",
@@ -206,7 +206,7 @@ def _all_of(stage: Stage, number: int, form: str) -> str:
     return "/api/v1/cutouts?" + urlencode(asked)
 
 
-def _did(stage: Stage, slot: int) -> str:
+def _did(stage: StampStage, slot: int) -> str:
     identities = stage.large.identities
     alert = int(identities.alert_ids(identities.slots(0)[:1] + slot)[0])
     return f"ivo://sodalake/ztf?{alert}/SCIENCE"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from .inside import bulk, bytes_read, ingest_speed
 from .measures import crowd, growth, one, whole_object
 from .running import Bench
-from .stage import Scale, Stage
+from .stampstage import StampScale, StampStage
 
 __all__ = ["BENCH", "FULL", "QUICK"]
 
-FULL = Scale()
+FULL = StampScale()
 """The real thing: an archive of 1 GB, some minutes."""
 
-QUICK = Scale(
+QUICK = StampScale(
     files=2,
     rows=140,
     side_rows=70,
@@ -39,6 +39,6 @@ BENCH = Bench(
         "crowd": crowd,
         "growth": growth,
     },
-    Stage,
+    StampStage,
 )
 """See `running.Bench`."""

@@ -5,15 +5,12 @@ Small and large tables are compared in one service: the same workers, as warm, a
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -22,9 +19,10 @@ from sodalake.lake.lake import Lake
 
 from .alertfiles import AlertFiles, make_alert_files
 from .alerttable import AlertRecipe, AlertTable
-from .load import Phase, run_whole
+from .load import Phase
 from .serving import Served
 from .sites import Site
+from .stage import WARM_CLIENTS, Stage
 from .tapquestions import Asked, objects
 
 __all__ = ["Filled", "TapScale", "TapStage"]
@@ -32,7 +30,6 @@ __all__ = ["Filled", "TapScale", "TapStage"]
 _HBASE = (
     3.0  # how many times the mark of local files a mark is on HDFS and HBase, where none is named for them
 )
-_WARM_CLIENTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +89,13 @@ class Filled:
     seconds: float
 
 
-class TapStage:
+class TapStage(Stage[TapScale]):
     """The lake and its service at one site.
 
     Parameters
     ----------
-    site
-        Where.
-    scale
-        How much.
-    cache
-        Folder of archives; None: the user's.
-    say
-        Is told what is being made.
+    site, scale, cache, say
+        As of `Stage`.
 
     Attributes
     ----------
@@ -113,29 +104,18 @@ class TapStage:
     """
 
     def __init__(self, site: Site, scale: TapScale, cache: Path | None, say: Callable[[str], None]) -> None:
-        self.site = site
-        self.scale = scale
+        super().__init__(site, scale, cache, say)
         self.filled: list[Filled] = []
-        self._cache = cache
-        self._say = say
-        self._close = contextlib.ExitStack()
-        self._folder = Path(self._close.enter_context(tempfile.TemporaryDirectory(prefix="sodalake-tap-")))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close.close()
 
     def at_most(self, embedded: float, cluster: float | None = None) -> float:
         """Return the mark of a time: on the cluster three times the other, where none is named."""
-        if self.site.name == "embedded":
+        if self.is_embedded:
             return embedded
         return _HBASE * embedded if cluster is None else cluster
 
     def at_least(self, embedded: float) -> float:
         """Return the mark of a rate."""
-        return embedded if self.site.name == "embedded" else embedded / _HBASE
+        return embedded if self.is_embedded else embedded / _HBASE
 
     # -- tables
 
@@ -172,7 +152,7 @@ class TapStage:
         Lake.create(place.url, rows=place.rows, surveys=surveys).close()
         for files, urls in every:
             recipe = files.recipe
-            self._say(f"ingest of {recipe.alerts:,} alerts of {recipe.columns} columns")
+            self.say(f"ingest of {recipe.alerts:,} alerts of {recipe.columns} columns")
             began = time.perf_counter()
             report = ingest(place.url, str(files.survey_file), urls, workers=1)
             seconds = time.perf_counter() - began
@@ -186,16 +166,9 @@ class TapStage:
     @cached_property
     def served(self) -> Served:
         """A service of the lake with default settings but for the place of its jobs, warm."""
-        settings = {
-            "SODALAKE_LOG__LEVEL": "warning",
-            "SODALAKE_JOBS__STORE": str(self._folder / "jobs.sqlite"),
-        }
-        self._say(f"service of {self.lake}")
-        served = self._close.enter_context(Served(self.lake, settings))
-        count = self.scale.warm * _WARM_CLIENTS
-        asked = objects(self.table, count, np.random.default_rng(0))
-        phase = Phase([served.address], [one.path for one in asked], clients=_WARM_CLIENTS, count=count)
-        run_whole([phase])
+        served = self.serve(self.lake, self.quietly())
+        asked = objects(self.table, self.scale.warm * WARM_CLIENTS, np.random.default_rng(0))
+        self.warm(served, [one.path for one in asked])
         return served
 
     @property
@@ -204,8 +177,8 @@ class TapStage:
         return self.served.address
 
     def _files(self, recipe: AlertRecipe) -> tuple[AlertFiles, list[str]]:
-        self._say(f"{recipe.alerts:,} alerts of {recipe.columns} columns")
-        made = make_alert_files(recipe, self._cache)
+        self.say(f"{recipe.alerts:,} alerts of {recipe.columns} columns")
+        made = make_alert_files(recipe, self.cache)
         return made, self.site.publish(made)
 
     # -- measuring
