@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from email.utils import formatdate
-from typing import Final
+from typing import Any, Final
 
 from sodalake.lake.errors import FileGone
 from sodalake.lake.files import FileStat, OpenFiles, join, stat
@@ -17,10 +17,8 @@ from sodalake.server.dali import clip
 from sodalake.server.errors import NoSuchPage
 from sodalake.server.handlers import Handler
 from sodalake.server.jobs.ranges import Unsatisfiable, wanted
-from sodalake.server.negotiation import prefers_html
-from sodalake.server.portal.look import render
 from sodalake.server.sky.collections import collection_survey, made_hips
-from sodalake.server.sky.mocs import POLICY
+from sodalake.server.sky.listing import POLICY, ListHandler
 from sodalake.sodacut.hips.properties import written
 from sodalake.sodacut.hips.tiles import FILE
 
@@ -143,14 +141,15 @@ class HipsListHandler(Handler):
     head = get
 
 
-class HipsPageHandler(Handler):
+class HipsPageHandler(ListHandler):
     """``/hips/``: the HiPS of this service, as a page or as JSON."""
 
-    async def get(self) -> None:
-        """Answer with the list."""
-        base = self.base_url()
+    page, of = "hips.html", "hips"
+
+    async def listed(self, base: str) -> list[dict[str, Any]]:
+        """Return the HiPS."""
         made = await asyncio.to_thread(made_hips, self.service.lake)
-        listed = [
+        return [
             {
                 "collection": one.collection,
                 "name": one.name,
@@ -162,14 +161,3 @@ class HipsPageHandler(Handler):
             }
             for one in made
         ]
-        self.set_header("Cache-Control", "no-cache")
-        self.set_header("Vary", "Accept")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        if prefers_html(self.request.headers.get("Accept", "")):
-            self.set_header("Content-Type", "text/html; charset=utf-8")
-            self.set_header("Content-Security-Policy", POLICY)
-            self.finish(render("hips.html", base, hips=listed))
-        else:
-            self.finish({"hips": listed})
-
-    head = get

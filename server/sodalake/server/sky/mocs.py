@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from sodalake.lake.errors import LakeError
 from sodalake.lake.lanes import Lane
 from sodalake.server.dali import Format, Parameters, response_format
 from sodalake.server.handlers import Handler
-from sodalake.server.negotiation import prefers_html
-from sodalake.server.portal.look import render
 from sodalake.server.sky.collections import collection_survey, made_hips
+from sodalake.server.sky.listing import ListHandler
 from sodalake.sodacut.images.coverage import Asked, MocForm, begin_coverage
 
-__all__ = ["POLICY", "MocHandler", "MocListHandler"]
-
-POLICY: Final = (
-    "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'self'"
-)
+__all__ = ["MocHandler", "MocListHandler"]
 
 _FITS: Final = Format("fits", ("application/fits", "image/fits", "application/x-fits"))
 _ASCII: Final = Format("ascii", ("text/plain",), ("ascii", "text", "txt"))
@@ -74,17 +68,19 @@ def _wants_text(accept: str) -> bool:
     return "text/plain" in accept and "fits" not in accept and "*/*" not in accept
 
 
-class MocListHandler(Handler):
+class MocListHandler(ListHandler):
     """``/moc/``: the collections, with the addresses of their maps and HiPS; JSON, or a page."""
 
-    async def get(self) -> None:
-        """Answer with the list."""
-        lake, base = self.service.lake, self.base_url()
+    page, of = "collections.html", "collections"
+
+    async def listed(self, base: str) -> list[dict[str, Any]]:
+        """Return the collections."""
+        lake = self.service.lake
         try:
             made = await asyncio.to_thread(made_hips, lake)
         except LakeError:
             made = []  # the list is of the lake's surveys: it is no worse without what was made of them
-        listed = [
+        return [
             {
                 "collection": name,
                 "survey": survey.name,
@@ -97,14 +93,3 @@ class MocListHandler(Handler):
             for survey in lake.image_surveys.values()
             for name, about in survey.collections.items()
         ]
-        self.set_header("Cache-Control", "no-cache")
-        self.set_header("Vary", "Accept")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        if prefers_html(self.request.headers.get("Accept", "")):
-            self.set_header("Content-Type", "text/html; charset=utf-8")
-            self.set_header("Content-Security-Policy", POLICY)
-            self.finish(render("collections.html", base, collections=listed))
-        else:
-            self.finish({"collections": listed})
-
-    head = get
