@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from .importing import IMPORTS
+
 __all__ = ["around", "cells_of", "centres"]
 
 _Floats = npt.NDArray[np.float64]
@@ -119,7 +121,8 @@ def around(cells: _Integers, order: int) -> tuple[_Integers, _Integers]:
     found, owner = [block.ravel()], [np.repeat(at, 9)]
     if not inner.all():
         # At the edge of a face: few cells are, and how faces meet is cdshealpix's to know.
-        from cdshealpix import nested
+        with IMPORTS:
+            from cdshealpix import nested
 
         at = np.flatnonzero(~inner)
         edge = nested.neighbours(cells[at].astype(np.uint64), order, num_threads=1).ravel()

@@ -6,6 +6,7 @@ Methods of an actor run one at a time unless they are `async`; these hand the wo
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pickle
 import time
@@ -34,6 +35,8 @@ Finish = Callable[[list[AlertStamps], Survey], Any]
 
 Warm = Callable[[Lake], object]
 """What a reader does before it is asked, beside its first requests. Picklable."""
+
+_log = logging.getLogger(__name__)
 
 _FRAMES = 20  # of an error on a worker that are told
 
@@ -78,7 +81,7 @@ class ReaderActor:
         )
         self._streams = Streams(self._reader.lake, self._threads)
         for one in warm:
-            self._threads.submit(one, self._reader.lake)
+            self._threads.submit(_warmed, one, self._reader.lake)
 
     async def call(self, request: bytes) -> Any:
         """Answer a question; with `finish`, what it makes of the alerts instead of the alerts.
@@ -169,6 +172,15 @@ class ReaderActor:
         """Return bytes and ranged reads since the actor was made."""
         files = self._reader.files
         return {"bytes_read": files.bytes_read, "reads": files.reads}
+
+
+def _warmed(warm: Warm, lake: Lake) -> None:
+    try:
+        warm(lake)
+    except LakeError:
+        pass  # requests tell what is wrong
+    except Exception:  # noqa: BLE001 - requests get it themselves
+        _log.exception("a reader could not get warm")
 
 
 def _failed(error: Exception) -> Failed:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from .cells import around, cells_of, centres
 from .errors import UsageError
+from .importing import IMPORTS
 
 __all__ = [
     "CELLS",
@@ -86,9 +87,10 @@ def sky_cells(ra: _Floats, dec: _Floats) -> tuple[npt.NDArray[np.uint64], npt.ND
     with np.errstate(invalid="ignore"):
         there = np.isfinite(ra) & (np.abs(dec) <= 90)
     # Imported when used: it brings astropy's coordinates along, a second that a server of stamps has no use for.
-    import astropy.units as u
-    from astropy.coordinates import Latitude, Longitude
-    from cdshealpix.nested import lonlat_to_healpix
+    with IMPORTS:
+        import astropy.units as u
+        from astropy.coordinates import Latitude, Longitude
+        from cdshealpix.nested import lonlat_to_healpix
 
     if not there.any():
         return np.empty(0, np.uint64), there

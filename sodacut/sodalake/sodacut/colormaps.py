@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.errors import BadPicture
 
 __all__ = ["GRAYSCALE", "colour_table"]
@@ -46,7 +47,8 @@ def colour_table(name: str) -> NDArray[np.uint8]:
 
 
 def _from_matplotlib(name: str) -> NDArray[np.uint8]:
-    from matplotlib import colormaps
+    with IMPORTS:
+        from matplotlib import colormaps
 
     known = {known.casefold(): known for known in reversed(list(colormaps))}
     exact = name if name in colormaps else known.get(name.casefold())

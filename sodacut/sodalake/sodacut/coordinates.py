@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sodalake.lake.errors import Damaged
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.cards import Header
 from sodalake.sodacut.errors import NoCoordinates, NoOverlap
 from sodalake.sodacut.mocs import Cells
@@ -125,7 +126,8 @@ def sky_frame(header: Header) -> SkyFrame:
 
 
 def _wcs(header: Header, keywords: set[str], first: str, second: str) -> Any:
-    from astropy.wcs import WCS, WcsError
+    with IMPORTS:
+        from astropy.wcs import WCS, WcsError
 
     try:
         if any(_COORDINATE.match(key) and not _PLAIN.match(key) for key in keywords):
@@ -160,9 +162,10 @@ def _full_wcs(header: Header, first: str, second: str) -> Any:
     ValueError
         Whatever a header that is no good makes astropy trip over.
     """
-    from astropy.io.fits import Header as AstropyHeader
-    from astropy.io.fits import VerifyError
-    from astropy.wcs import WCS
+    with IMPORTS:
+        from astropy.io.fits import Header as AstropyHeader
+        from astropy.io.fits import VerifyError
+        from astropy.wcs import WCS
 
     for keyword, most in _MOST.items():  # astropy makes tables of that size before it looks further
         number = header.number(keyword)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sodalake.lake.cells import cells_of, centres
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.errors import BadRegion
 
 __all__ = ["Cells", "Frame", "parse_moc"]
@@ -186,7 +187,8 @@ def _boxes(
     cells: NDArray[np.int64], order: int, frame: Frame, pixel: float, shape: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return each cell's box of pixels, clipped to the image (N x 4), and which cells lie in it wholly."""
-    from cdshealpix.nested import vertices
+    with IMPORTS:
+        from cdshealpix.nested import vertices
 
     side = math.radians(_SIDE / 2**order)
     bend = side * side / 8 / math.radians(pixel)

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.colormaps import GRAYSCALE, colour_table
 from sodalake.sodacut.errors import BadPicture
 from sodalake.sodacut.stampfits import Pixels
 from sodalake.sodacut.stretch import KERNELS, STRETCHES, brightness, convolved
+
+with IMPORTS:
+    from PIL import Image
 
 __all__ = ["LARGEST", "Look", "montage", "render"]
 

@@ -7,7 +7,6 @@ value is made, so that a wrong one fails before anything is read.
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import pyarrow as pa
 
 from sodalake.lake.alerts import AlertStamps
 from sodalake.lake.errors import Damaged, NotInLake
+from sodalake.lake.importing import import_all
 from sodalake.lake.survey import Survey
 from sodalake.sodacut.bundle import extensions, primary
 from sodalake.sodacut.cutting import cut, cut_pixels
@@ -216,8 +216,7 @@ def warm_up(lake: object = None) -> None:
     astropy.wcs, astropy.convolution and matplotlib's colour maps take one to two seconds together. A server runs this
     once on every worker. No `lake` is needed; readers give theirs to whatever warms them.
     """
-    for module in ("astropy.wcs", "astropy.convolution", "matplotlib"):
-        importlib.import_module(module)
+    import_all("astropy.wcs", "astropy.convolution", "matplotlib")
 
 
 def cut_alert(alert: AlertStamps, kinds: Sequence[str], region: Region) -> AlertStamps:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.stampfits import Pixels
 
 __all__ = ["KERNELS", "STRETCHES", "brightness", "convolved"]
@@ -75,7 +76,8 @@ def convolved(pixels: Pixels, kernel: str) -> Pixels:
     kernel
         One of `KERNELS`.
     """
-    from astropy.convolution import Box2DKernel, Gaussian2DKernel, convolve
+    with IMPORTS:
+        from astropy.convolution import Box2DKernel, Gaussian2DKernel, convolve
 
     shape: Any = Gaussian2DKernel(1, x_size=5, y_size=5) if kernel == "gauss" else Box2DKernel(3)
     present = np.isfinite(pixels)

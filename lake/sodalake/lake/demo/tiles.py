@@ -28,6 +28,8 @@ from sodalake.lake.demo.scenes import Blobs, Pixels, PointSpread, render
 from sodalake.lake.errors import FileGone
 from sodalake.lake.files import join, stat
 
+from ..importing import IMPORTS
+
 __all__ = ["TILE_BANDS", "skytiles_survey", "write_demo_tiles"]
 
 TILE_BANDS: Final = ("g", "r", "i")
@@ -157,7 +159,8 @@ def _fluxes(
 
 def _coordinates(tile: int, turn: float) -> Any:
     """Return a tile's coordinates: its own tangent plane, +Y `turn` degrees east of north."""
-    from astropy.wcs import WCS
+    with IMPORTS:
+        from astropy.wcs import WCS
 
     column, row = tile % _COLUMNS - (_COLUMNS - 1) / 2, tile // _COLUMNS - (_ROWS - 1) / 2
     wcs = WCS(naxis=2)
@@ -189,7 +192,8 @@ def _header(wcs: Any, band: str, tile: int) -> Any:
 
 def _fits(image: npt.NDArray[np.float32], header: Any, codec: str, tile: int) -> bytes:
     """Return a file with one image; with a codec it is compressed, by RICE_1 with loss, by others without."""
-    from astropy.io import fits
+    with IMPORTS:
+        from astropy.io import fits
 
     if codec:
         lossy = (

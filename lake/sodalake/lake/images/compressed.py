@@ -12,11 +12,14 @@ from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from ..errors import Damaged
+from ..importing import IMPORTS
 from .headers import CARD, Ahead, Hdu, scaling_in, text_in, value_in
 from .records import Codec, Dither, Quantized, Tiled
+
+with IMPORTS:
+    from astropy.io import fits
 
 __all__ = ["restored", "tiled"]
 

@@ -14,15 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from astropy.io import fits
-
 from ..errors import Damaged, FileGone, UsageError
 from ..files import FileStat, OpenFile, join, open_source, path_of
+from ..importing import IMPORTS
 from .compressed import restored, tiled
 from .headers import Ahead, Hdu, number_in, read_hdus, scaling_in, text_in, value_in
 from .imagesurvey import ImageSurvey
 from .outlines import NoCoordinates, coverage
 from .records import Image, Plain, Plane, Tiled
+
+with IMPORTS:
+    from astropy.io import fits
 
 __all__ = ["Described", "describe", "described", "file_words", "image_ids"]
 
@@ -449,7 +451,8 @@ class _File:
 
 
 def _mjd(value: Any, form: str | None, scale: str) -> float:
-    from astropy.time import Time
+    with IMPORTS:
+        from astropy.time import Time
 
     return float(Time(value, format=form, scale=scale).utc.mjd)
 

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from astropy.io import fits
-
 from ..errors import Damaged
 from ..files import OpenFile
+from ..importing import IMPORTS
+
+with IMPORTS:
+    from astropy.io import fits
 
 __all__ = [
     "AHEAD",

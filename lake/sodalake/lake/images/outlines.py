@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import Damaged
+from ..importing import IMPORTS
 from ..sky import unit_vectors
 
 __all__ = ["STRAY", "Coverage", "NoCoordinates", "coverage"]
@@ -97,8 +98,9 @@ def coverage(cards: Sequence[bytes], shape: tuple[int, int]) -> Coverage:
 def _wcs(cards: Sequence[bytes]) -> tuple[Any, Any]:
     """Return the coordinates of a header, as astropy has them, and their frame."""
     # Imported when used: with its coordinates astropy takes a second, which a reader of records has no use for.
-    from astropy.wcs import WCS
-    from astropy.wcs.utils import wcs_to_celestial_frame
+    with IMPORTS:
+        from astropy.wcs import WCS
+        from astropy.wcs.utils import wcs_to_celestial_frame
 
     header = b"".join(card for card in cards if card[:8] not in _COMMENTARY).decode("ascii")
     try:
@@ -122,8 +124,9 @@ def _wcs(cards: Sequence[bytes]) -> tuple[Any, Any]:
 
 def _places(wcs: Any, frame: Any, pixels: _Floats) -> tuple[_Floats, _Floats]:
     """Return ICRS longitude and latitude (degrees) of N places in the image."""
-    from astropy import units as u
-    from astropy.coordinates import ICRS, SkyCoord
+    with IMPORTS:
+        from astropy import units as u
+        from astropy.coordinates import ICRS, SkyCoord
 
     try:
         with warnings.catch_warnings():

@@ -18,14 +18,17 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from ..errors import Damaged, LakeError
 from ..files import OpenFile, SourceFile, join, open_source, stat
+from ..importing import IMPORTS
 from ..lake import Lake
 from ..writing import write_whole
 from .imagesurvey import ImageSurvey
 from .records import Image, Plain, Plane, Tiled
+
+with IMPORTS:
+    from astropy.io import fits
 
 __all__ = ["LEAST", "Strips", "binned", "with_overviews"]
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from sodalake.lake.errors import NotInLake, Unavailable
 from sodalake.lake.images.finding import ImageFinder
 from sodalake.lake.images.imagesurvey import ImageSurvey
+from sodalake.lake.importing import IMPORTS
 from sodalake.lake.lake import Lake
 from sodalake.lake.processes import Pool
 from sodalake.sodacut.hips import colouring
@@ -325,7 +326,8 @@ def _groups(numbers: Sequence[int]) -> list[list[int]]:
 
 def _allsky(folder: Path) -> None:
     """Write the numbers of all tiles of order 3, small."""
-    from astropy.io import fits
+    with IMPORTS:
+        from astropy.io import fits
 
     small = _small_tiles(folder)
     if not small:

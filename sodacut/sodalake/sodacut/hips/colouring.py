@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.hips.grids import WIDTH
 from sodalake.sodacut.hips.properties import Described
 from sodalake.sodacut.hips.tiles import (
@@ -147,7 +148,8 @@ def draw(
 
 def preview(folder: Path, form: str) -> None:
     """Write the picture that the page shows: the tile of the deepest order that has most in it."""
-    from PIL import Image
+    with IMPORTS:
+        from PIL import Image
 
     extension = EXTENSIONS[form]
     orders = sorted({int(path.name.removeprefix("Norder")) for path in folder.glob("Norder*")}, reverse=True)

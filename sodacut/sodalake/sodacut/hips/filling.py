@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sodalake.lake.images.finding import ImageFinder
 from sodalake.lake.images.imagesurvey import ImageSurvey
 from sodalake.lake.images.records import Image, Plane
+from sodalake.lake.importing import IMPORTS
 from sodalake.lake.lake import Lake
 from sodalake.sodacut.coordinates import Box
 from sodalake.sodacut.hips.grids import WIDTH, pixel_scale, tile_centre, tile_grid, tile_radius
@@ -161,8 +162,9 @@ def _box(grid: Grid, wcs: Any, shape: tuple[int, int]) -> Box | None:
 
 def _pixels(wcs: Any, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> tuple[Any, Any] | None:
     """Return where places (ICRS, degrees) are in an image; those that have no place in it are left out."""
-    from astropy import units as u
-    from astropy.coordinates import SkyCoord
+    with IMPORTS:
+        from astropy import units as u
+        from astropy.coordinates import SkyCoord
 
     with np.errstate(all="ignore"):
         x, y = wcs.world_to_pixel(SkyCoord(lon * u.deg, lat * u.deg, frame="icrs"))

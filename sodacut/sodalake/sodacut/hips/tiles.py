@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.hips.grids import WIDTH, tile_grid
 
 __all__ = [
@@ -79,7 +80,8 @@ def write_tile(
     folder: Path, order: int, number: int, pixels: NDArray[np.float32], cards: Iterable[Any] = ()
 ) -> None:
     """Write a tile's numbers; row 0 is at the bottom."""
-    from astropy.io import fits
+    with IMPORTS:
+        from astropy.io import fits
 
     header = fits.Header(list(tile_grid(order, number, pixels.shape[0]).cards))
     header["ORDER"] = (order, "of HEALPix")
@@ -92,7 +94,8 @@ def write_tile(
 
 def read_tile(folder: Path, order: int, number: int) -> NDArray[np.float32] | None:
     """Return a tile's numbers, or None where there is no such tile."""
-    from astropy.io import fits
+    with IMPORTS:
+        from astropy.io import fits
 
     try:
         with fits.open(folder / tile_name(order, number), memmap=False) as opened:
@@ -111,7 +114,8 @@ def write_picture(path: Path, shown: Rgba, form: PictureForm) -> None:
         (height, width, 4): red, green, blue, opacity; row 0 at the bottom, as of the numbers. JPEG is black where
         nothing is.
     """
-    from PIL import Image
+    with IMPORTS:
+        from PIL import Image
 
     upright = shown[::-1]
     if form == "jpeg":

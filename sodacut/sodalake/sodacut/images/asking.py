@@ -6,13 +6,13 @@ and refuses what costs too much, each before a pixel is read. `begin_estimate` o
 
 from __future__ import annotations
 
-import importlib
 import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from sodalake.lake.importing import import_all
 from sodalake.lake.lake import Lake
 from sodalake.sodacut.images.costs import Cost, Rates
 from sodalake.sodacut.images.requests import ImageRequest, Limits
@@ -124,6 +124,5 @@ def warm_up(lake: Lake, *, scans: bool = False) -> None:
     """
     if not lake.image_surveys:
         return
-    for module in (*_NEEDED, *(_NEEDED_BY_MOSAICS if scans else ())):
-        importlib.import_module(module)
+    import_all(*_NEEDED, *(_NEEDED_BY_MOSAICS if scans else ()))
     image_session_of(lake)

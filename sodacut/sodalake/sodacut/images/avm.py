@@ -20,6 +20,7 @@ import numpy as np
 from lxml import etree
 from numpy.typing import NDArray
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.coordinates import SkyFrame, lon_lat
 from sodalake.sodacut.images.frames import frame_of_wcs
 from sodalake.sodacut.images.grids import Card, grid_of
@@ -190,7 +191,8 @@ def _tangent_cards(
 
 def fits_text(sky: Sky) -> str:
     """The coordinates as FITS cards, 80 characters each, without END."""
-    from astropy.io.fits import Header
+    with IMPORTS:
+        from astropy.io.fits import Header
 
     height, width = sky.shape
     header = Header([("NAXIS", 2), ("NAXIS1", width), ("NAXIS2", height), *sky.cards])

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.coordinates import Box
 from sodalake.sodacut.images.placing import Projection
 from sodalake.sodacut.images.resampling import Source, resampled
@@ -96,8 +97,9 @@ def solved(
     array (count), array (count)
         As of `levels`.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    with IMPORTS:
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
 
     pairs = np.array(list(differences), np.int64).reshape(-1, 2)
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (count, count))

@@ -24,11 +24,14 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io.fits.hdu.compressed import _compression
 
 from sodalake.lake.errors import Damaged
 from sodalake.lake.images.records import Tiled
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.gzipped import gunzip
+
+with IMPORTS:
+    from astropy.io.fits.hdu.compressed import _compression
 
 __all__ = ["Bytes", "TileDecoder", "TileError", "with_slack"]
 

@@ -25,6 +25,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.errors import BadPicture
 from sodalake.sodacut.stampfits import Pixels
 from sodalake.sodacut.stretch import CURVES
@@ -373,7 +374,8 @@ def _channels(
 
 
 def _lupton(channels: NDArray[np.float32], present: NDArray[np.bool_], colours: Colours) -> NDArray[np.uint8]:
-    from astropy.visualization import LuptonAsinhStretch, make_lupton_rgb
+    with IMPORTS:
+        from astropy.visualization import LuptonAsinhStretch, make_lupton_rgb
 
     # Brightness is the mean of what is there: a channel that is not is the mean of the others, until it is drawn.
     mean = channels.sum(axis=0) / np.maximum(present.sum(axis=0), 1).astype(np.float32)

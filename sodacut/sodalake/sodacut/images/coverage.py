@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from sodalake.lake.errors import NotInLake
 from sodalake.lake.images.finding import ImageFinder
+from sodalake.lake.importing import IMPORTS
 from sodalake.lake.lake import Lake
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def coverage_of(outlines: Sequence[NDArray[np.float64]]) -> MOC:
         V x 2 each: longitude and latitude in degrees, ICRS.
     """
     # Imported when used: with astropy's tables it takes a second.
-    from mocpy import MOC
+    with IMPORTS:
+        from mocpy import MOC
 
     # Bands and epochs of one pointing have the same outline, or nearly: a hundredth of an arcsecond is no cell's size.
     shapes = {np.round(outline, 6).tobytes(): outline for outline in outlines if len(outline) > 2}

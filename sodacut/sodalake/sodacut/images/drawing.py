@@ -17,9 +17,8 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
-from PIL.PngImagePlugin import PngInfo
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.colormaps import colour_table
 from sodalake.sodacut.errors import BadPicture
 from sodalake.sodacut.images.avm import Sky, fits_text, sky_of, xmp_packet
@@ -28,6 +27,10 @@ from sodalake.sodacut.images.shrinking import shrunk_to
 from sodalake.sodacut.picture import LARGEST, Look
 from sodalake.sodacut.stampfits import Pixels
 from sodalake.sodacut.stretch import brightness, convolved
+
+with IMPORTS:
+    from PIL import Image, ImageDraw, ImageFont
+    from PIL.PngImagePlugin import PngInfo
 
 __all__ = ["Drawing", "PictureForm", "draw", "drawn_shape", "round_length"]
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sodalake.lake.images.records import Image
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.cards import Header
 from sodalake.sodacut.coordinates import SkyFrame, lon_lat, sky_frame
 from sodalake.sodacut.errors import Damaged, NoCoordinates
@@ -50,8 +51,9 @@ class _OtherFrame(SkyFrame):
     is_icrs = False
 
     def __init__(self, wcs: Any, system: Any) -> None:
-        from astropy import units as u
-        from astropy.coordinates import SkyCoord
+        with IMPORTS:
+            from astropy import units as u
+            from astropy.coordinates import SkyCoord
 
         super().__init__(wcs)
         self._system = system
@@ -64,7 +66,8 @@ class _OtherFrame(SkyFrame):
         lon, lat = _sky_axes(self._wcs, *self._wcs.all_pix2world(x, y, 0))
         if self._turn is not None:
             return directions(lon, lat) @ self._turn.T
-        from astropy.coordinates import SkyCoord
+        with IMPORTS:
+            from astropy.coordinates import SkyCoord
 
         return directions(*_degrees(SkyCoord(lon, lat, unit="deg", frame=self._system).icrs))
 
@@ -72,7 +75,8 @@ class _OtherFrame(SkyFrame):
         if self._turn is not None:
             lon, lat = lon_lat((points @ self._turn).T)
         else:
-            from astropy.coordinates import SkyCoord
+            with IMPORTS:
+                from astropy.coordinates import SkyCoord
 
             there = SkyCoord(*lon_lat(points.T), unit="deg", frame="icrs").transform_to(self._system)
             lon, lat = _degrees(there)
@@ -113,7 +117,8 @@ def wcs_of(image: Image) -> Any:
 
 def frame_of_wcs(wcs: Any) -> SkyFrame:
     """Return the coordinates that an `astropy.wcs.WCS` of two celestial axes has, of whatever system."""
-    from astropy.wcs.utils import wcs_to_celestial_frame
+    with IMPORTS:
+        from astropy.wcs.utils import wcs_to_celestial_frame
 
     inner = wcs.wcs
     # (Without RADESYS and EQUINOX it is ICRS; FK5 of 2000 is ICRS to 0.03 arcsec, less than a pixel.)
@@ -156,8 +161,9 @@ def _read(header: bytes) -> SkyFrame:
     Damaged
         There are some that cannot be used.
     """
-    from astropy.io import fits
-    from astropy.wcs import WCS
+    with IMPORTS:
+        from astropy.io import fits
+        from astropy.wcs import WCS
 
     try:
         with warnings.catch_warnings():

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.errors import BadRegion
 
 __all__ = ["Card", "Grid", "grid_of", "tangent_grid"]
@@ -42,8 +43,9 @@ class Grid:
 
     def wcs(self) -> Any:
         """Return its coordinates, an `astropy.wcs.WCS` that is the caller's own."""
-        from astropy.io.fits import Header
-        from astropy.wcs import WCS
+        with IMPORTS:
+            from astropy.io.fits import Header
+            from astropy.wcs import WCS
 
         # NAXIS stands in the header so that a WCS knows its shape, which AVM and others ask it for.
         header = Header([("NAXIS", 2), ("NAXIS1", self.shape[1]), ("NAXIS2", self.shape[0]), *self.cards])

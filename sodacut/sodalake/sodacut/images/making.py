@@ -11,6 +11,7 @@ import numpy as np
 
 from sodalake.lake.errors import NotInLake
 from sodalake.lake.images.imagesurvey import ImageSurvey
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.images.choosing import Layer, Placed
 from sodalake.sodacut.images.cut import padded
 from sodalake.sodacut.images.frames import wcs_of
@@ -84,7 +85,8 @@ def cut_wcs(placed: Placed) -> Any:
     box = placed.wanted
     moved.wcs.crpix = moved.wcs.crpix - [box.x0, box.y0]
     if moved.sip is not None:
-        from astropy.wcs import Sip
+        with IMPORTS:
+            from astropy.wcs import Sip
 
         sip = moved.sip
         moved.sip = Sip(sip.a, sip.b, sip.ap, sip.bp, moved.wcs.crpix)

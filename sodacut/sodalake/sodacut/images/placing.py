@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.coordinates import Box
 from sodalake.sodacut.images.frames import frame_of_wcs
 from sodalake.sodacut.shapes import directions
@@ -54,7 +55,8 @@ class Projection:
 
     def _between(self, one: Any, other: Any, x: Plane, y: Plane) -> tuple[Plane, Plane]:
         if not self._one_frame:
-            from astropy.wcs.utils import pixel_to_pixel
+            with IMPORTS:
+                from astropy.wcs.utils import pixel_to_pixel
 
             there = pixel_to_pixel(one, other, x.ravel(), y.ravel())
         else:
@@ -217,7 +219,8 @@ def _everywhere(projection: Projection, xs: Plane, ys: Plane) -> tuple[Plane, Pl
 
 def _frame(wcs: Any) -> tuple[str, ...]:
     """What the celestial coordinates are counted in."""
-    from astropy.wcs.utils import wcs_to_celestial_frame
+    with IMPORTS:
+        from astropy.wcs.utils import wcs_to_celestial_frame
 
     kinds = tuple(str(name)[:4] for name in wcs.wcs.ctype)
     return (*kinds, repr(wcs_to_celestial_frame(wcs)))

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import numpy as np
 
 from sodalake.lake.images.imagesurvey import ImageSurvey
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.images.choosing import Choice
 from sodalake.sodacut.images.colour import Colours
 from sodalake.sodacut.images.cut import fits_of
@@ -177,7 +178,8 @@ def _file(choice: Choice, survey: ImageSurvey, made: Made) -> bytes:
             said = "pixels that its mask flags are missing" if all(made.masked) else "the image has no mask"
             more.append(("MASKED", all(made.masked), said))
         return fits_of(placed.image, placed.wanted, made.pixels, made.planes, more)
-    from astropy.io import fits
+    with IMPORTS:
+        from astropy.io import fits
 
     header = fits.Header()
     header.extend(layer.grid.cards)

@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.coordinates import Box
 from sodalake.sodacut.images.placing import Places, Projection, places
 from sodalake.sodacut.stampfits import Pixels
@@ -168,7 +169,8 @@ def _good_part(
 
 
 def _interpolated(source: Source, places: Places, inside: NDArray[np.bool_]) -> Found:
-    from scipy.ndimage import map_coordinates
+    with IMPORTS:
+        from scipy.ndimage import map_coordinates
 
     height, width = source.values.shape
     # The outer half of the outermost pixels has the value of their middle.
@@ -190,7 +192,8 @@ def _interpolated(source: Source, places: Places, inside: NDArray[np.bool_]) -> 
 def _by_reproject(
     source: Source, projection: Projection, places: Places, inside: NDArray[np.bool_], method: Method
 ) -> Found:
-    from reproject import reproject_adaptive, reproject_exact
+    with IMPORTS:
+        from reproject import reproject_adaptive, reproject_exact
 
     height, width = source.values.shape
     # Both look at what is around a pixel: adaptive as far as four pixels of the grid (and four of the image where these

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.stampfits import Pixels
 
 __all__ = ["shrunk", "shrunk_to"]
@@ -84,7 +85,8 @@ def _averaged(
 
 def _areas(edges: NDArray[np.float64], side: int) -> Any:
     """How much of each of `side` pixels lies between two edges: a sparse (len(edges) - 1, side)."""
-    from scipy.sparse import csr_array
+    with IMPORTS:
+        from scipy.sparse import csr_array
 
     first = np.floor(edges[:-1]).astype(np.int64)
     most = int(np.max(np.ceil(edges[1:]) - first))

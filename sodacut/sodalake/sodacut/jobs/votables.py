@@ -14,6 +14,7 @@ from xml.parsers import expat
 import numpy as np
 from numpy.typing import NDArray
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.sodacut.errors import BadTargets
 
 __all__ = ["read_votable"]
@@ -31,7 +32,8 @@ def read_votable(body: bytes) -> tuple[list[str], list[list[str | None]]]:
     BadTargets
         It is no VOTable, has no table, keeps its data elsewhere, or has ids as floating point numbers.
     """
-    from astropy.io.votable import parse  # 0.3 s that only those who send a VOTable wait for
+    with IMPORTS:
+        from astropy.io.votable import parse  # 0.3 s that only those who send a VOTable wait for
 
     body = body.removeprefix(b"\xef\xbb\xbf")
     _check(body)

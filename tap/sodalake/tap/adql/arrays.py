@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
+from sodalake.lake.importing import IMPORTS
+
 from . import sphere, stcs
 
 __all__ = ["register"]
@@ -130,9 +132,10 @@ def _text_numbers(texts: Any, counts: Any) -> pa.Array:
 
 
 def _cell(orders: Any, lon: Any, lat: Any) -> pa.Array:
-    import astropy.units as u
-    from astropy.coordinates import Latitude, Longitude
-    from cdshealpix.nested import lonlat_to_healpix
+    with IMPORTS:
+        import astropy.units as u
+        from astropy.coordinates import Latitude, Longitude
+        from cdshealpix.nested import lonlat_to_healpix
 
     order, ra, dec = _floats(orders), _floats(lon), _floats(lat)
     with np.errstate(invalid="ignore"):
@@ -149,7 +152,8 @@ def _cell(orders: Any, lon: Any, lat: Any) -> pa.Array:
 
 
 def _cell_centre(orders: Any, cells: Any) -> pa.Array:
-    from cdshealpix.nested import healpix_to_lonlat
+    with IMPORTS:
+        from cdshealpix.nested import healpix_to_lonlat
 
     order = _floats(orders)
     flat = _flat(cells)
@@ -256,8 +260,9 @@ def _transformed(sources: Any, targets: Any, shapes: Any) -> pa.Array:
 
 
 def _turned(source: str, target: str, lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
-    import astropy.units as u
-    from astropy.coordinates import SkyCoord
+    with IMPORTS:
+        import astropy.units as u
+        from astropy.coordinates import SkyCoord
 
     frames = {
         "ICRS": "icrs",

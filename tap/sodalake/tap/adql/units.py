@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 
+from sodalake.lake.importing import IMPORTS
+
 __all__ = ["factor"]
 
 
@@ -16,7 +18,8 @@ def factor(given: str, wanted: str) -> float:
     ValueError
         With a sentence: no unit, a function of one (mag(Jy)), or units of different things.
     """
-    from astropy import units as u  # half a second, which only queries with IN_UNIT wait for
+    with IMPORTS:
+        from astropy import units as u  # half a second, which only queries with IN_UNIT wait for
 
     made = []
     for text in (given, wanted):

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.tap.answers import Answer, Ending
 from sodalake.tap.errors import FormatError
 from sodalake.tap.metadata import Column
@@ -276,7 +277,8 @@ def _header(
     rows: int,
     size: int,
 ) -> bytes:
-    from astropy.io import fits  # 0.3 s that other formats need not wait for
+    with IMPORTS:
+        from astropy.io import fits  # 0.3 s that other formats need not wait for
 
     table = fits.Header()
     table["XTENSION"] = "BINTABLE"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sodalake.lake.importing import IMPORTS
 from sodalake.tap.errors import UploadError
 from sodalake.tap.metadata import Column, arrow_type
 
@@ -73,7 +74,8 @@ def read_fits(content: bytes, rows: int) -> Read:
     UploadError
         No binary table, one that is cut or compressed, too many rows, or a column that no query knows.
     """
-    from astropy.io.fits import VerifyError
+    with IMPORTS:
+        from astropy.io.fits import VerifyError
 
     try:
         header, start = _header(content)
@@ -113,7 +115,8 @@ def _table(content: bytes, header: Any, start: int, rows: int) -> Read:
 
 def _header(content: bytes) -> tuple[Any, int]:
     """Return the first binary table's header, and where its rows begin."""
-    from astropy.io import fits  # 0.3 s, and few uploads are FITS
+    with IMPORTS:
+        from astropy.io import fits  # 0.3 s, and few uploads are FITS
 
     at = 0
     while at < len(content):
