@@ -13,68 +13,38 @@ from sodalake.server.tap.engine import TapEngine
 from sodalake.server.urls import Did, publisher_did
 from sodalake.server.vo.cutouts import soda_descriptor, soda_inputs
 from sodalake.server.vo.linkrows import FITS, PNG, VOTABLE, Row, Target, found, in_adql
+from sodalake.server.vo.links import Links
 from sodalake.tap.metadata import Table
 from sodalake.tap.published import listed_name
 
 __all__ = ["AlertLinks"]
 
 
-class AlertLinks:
-    """The alerts among the IDs of one request, and their links.
+class AlertLinks(Links):
+    """The alerts among the IDs of one request, and their links."""
 
-    Parameters
-    ----------
-    lake, tap
-        Where they are looked up.
-    base
-        The service's root as the client sees it.
-    authority
-        Ours, in identifiers.
-    """
+    content = "alerts"
 
     def __init__(self, lake: Lake, tap: TapEngine, base: str, authority: str) -> None:
-        self._lake = lake
-        self._tap = tap
-        self._base = base
-        self._authority = authority
+        super().__init__(lake, tap, base, authority)
         self._found: dict[tuple[str, str], tuple[Table, str]] = {}
 
     def target(self, sent: str, did: Did) -> Target:
-        """Return what an identifier of an alert means.
-
-        Raises
-        ------
-        BadParameter, NotInLake
-            No alert can have it.
-        """
+        """Return what an identifier of an alert means."""
         survey = self._lake.survey(did.survey)
         if did.kind is not None and did.kind not in survey.stamps.kinds:
             raise NotInLake(f"{survey.name} has no {did.kind} stamps.")
         return Target(sent, survey.name, alert_id(survey, did.alert_id), did.kind)
 
-    async def look_up(self, targets: Sequence[Target]) -> None:
-        """Look up which of some alerts there are, and their objects."""
-        wanted: dict[str, list[str]] = {}
-        for target in targets:
-            wanted.setdefault(target.survey, []).append(target.id)
-        published = self._tap.published()
-        for name, ids in wanted.items():
-            table = next(t for t in published if t.content == "alerts" and t.survey == name)
-            none = {str(value) for value in self._lake.survey(name).ids.none}
-            alert, owner = table.roles["alert"], table.roles["object"]
-            for row in await found(self._tap, table, (alert, owner), alert, ids):
-                self._found[name, row[alert]] = table, "" if row[owner] in none else row[owner]
+    async def _look_up(self, table: Table, ids: Sequence[str]) -> None:
+        """Look up some alerts, and their objects."""
+        none = {str(value) for value in self._lake.survey(table.survey).ids.none}
+        alert, owner = table.roles["alert"], table.roles["object"]
+        for row in await found(self._tap, table, (alert, owner), alert, ids):
+            self._found[table.survey, row[alert]] = table, "" if row[owner] in none else row[owner]
 
     def rows(self, target: Target, number: int, descriptors: dict[str, str]) -> Sequence[Row]:
-        """Return the rows of an alert; none where there is no such alert.
-
-        Parameters
-        ----------
-        number
-            Of the target among all.
-        descriptors
-            XML ID → descriptor of a service; what the rows name is added.
-        """
+        """Return the rows of an alert; none where there is no such alert."""
         known = self._found.get((target.survey, target.id))
         if known is None:
             return ()

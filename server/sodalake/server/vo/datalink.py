@@ -6,8 +6,8 @@ survey are looked up by one query. The rows of an ID stand together; one that me
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Mapping
+from typing import Final
 
 from sodalake.lake.errors import NotInLake
 from sodalake.lake.survey import STAMP_KINDS
@@ -19,6 +19,7 @@ from sodalake.server.urls import Did, parse_did
 from sodalake.server.vo.alertlinks import AlertLinks
 from sodalake.server.vo.imagelinks import ImageLinks
 from sodalake.server.vo.linkrows import VOTABLE, Row, Target, document, wrong
+from sodalake.server.vo.links import Links
 from sodalake.server.vosi import InputParameter, Mode
 from sodalake.tap.answers import Ending
 from sodalake.tap.published import Input, service_descriptor
@@ -48,22 +49,6 @@ LINKS: Final = Mode(
     PARAMETERS,
     version="1.1",
 )
-
-
-class Links(Protocol):
-    """What one kind of things has as links; see `AlertLinks`."""
-
-    def target(self, sent: str, did: Did) -> Target:
-        """Return what an identifier means."""
-
-    async def look_up(self, targets: Sequence[Target]) -> None:
-        """Look up which of some there are."""
-
-    def rows(self, target: Target, number: int, descriptors: dict[str, str]) -> Sequence[Row]:
-        """Return the rows of one; none where it is not there."""
-
-    def missing(self, target: Target) -> str:
-        """Return what is told of one that is not there."""
 
 
 class LinksHandler(VotableHandler):

@@ -20,6 +20,7 @@ from sodalake.server.tap.engine import TapEngine
 from sodalake.server.urls import Did, publisher_did
 from sodalake.server.vo.cutouts import Domain, soda_descriptor, soda_inputs
 from sodalake.server.vo.linkrows import FITS, PNG, Row, Target, found
+from sodalake.server.vo.links import Links
 from sodalake.sodacut.images.requests import FORMS
 from sodalake.tap.metadata import Table
 
@@ -32,34 +33,17 @@ _COLUMNS: Final = (
 )  # fmt: skip
 
 
-class ImageLinks:
-    """The images among the IDs of one request, and their links.
+class ImageLinks(Links):
+    """The images among the IDs of one request, and their links."""
 
-    Parameters
-    ----------
-    lake, tap
-        Where they are looked up.
-    base
-        The service's root as the client sees it.
-    authority
-        Ours, in identifiers.
-    """
+    content = "images"
 
     def __init__(self, lake: Lake, tap: TapEngine, base: str, authority: str) -> None:
-        self._lake = lake
-        self._tap = tap
-        self._base = base
-        self._authority = authority
+        super().__init__(lake, tap, base, authority)
         self._found: dict[tuple[str, str], Mapping[str, str]] = {}
 
     def target(self, sent: str, did: Did) -> Target:
-        """Return what an identifier of an image means.
-
-        Raises
-        ------
-        NotInLake
-            It names a kind of stamp, or no image can have it.
-        """
+        """Return what an identifier of an image means."""
         survey = self._lake.image_survey(did.survey)
         if did.kind is not None:
             raise NotInLake(
@@ -72,30 +56,13 @@ class ImageLinks:
             )
         return Target(sent, survey.name, did.alert_id)
 
-    async def look_up(self, targets: Sequence[Target]) -> None:
-        """Look up which of some images there are."""
-        wanted: dict[str, list[str]] = {}
-        for target in targets:
-            wanted.setdefault(target.survey, []).append(target.id)
-        for name, ids in wanted.items():
-            table = self._table(name)
-            for row in await found(self._tap, table, _COLUMNS, "image_id", ids):
-                self._found[name, row["image_id"]] = row
-
-    def _table(self, survey: str) -> Table:
-        published = self._tap.published()
-        return next(table for table in published if table.content == "images" and table.survey == survey)
+    async def _look_up(self, table: Table, ids: Sequence[str]) -> None:
+        """Look up some images."""
+        for row in await found(self._tap, table, _COLUMNS, "image_id", ids):
+            self._found[table.survey, row["image_id"]] = row
 
     def rows(self, target: Target, number: int, descriptors: dict[str, str]) -> Sequence[Row]:
-        """Return the rows of an image; none where there is no such image.
-
-        Parameters
-        ----------
-        number
-            Of the target among all.
-        descriptors
-            XML ID → descriptor of a service; that of its cutouts is added.
-        """
+        """Return the rows of an image; none where there is no such image."""
         image = self._found.get((target.survey, target.id))
         if image is None:
             return ()
