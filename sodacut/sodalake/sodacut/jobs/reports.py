@@ -7,7 +7,6 @@ record batch and takes about 300 bytes a target.
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sodalake.sodacut.jobs.framing import framed, unframed
 from sodalake.sodacut.jobs.lines import ERROR, OK
 
 __all__ = ["ENTRIES", "IMAGE_ENTRIES", "FileEntry", "Line", "Reported", "UnitReport", "lost", "report"]
@@ -58,7 +58,6 @@ IMAGE_ENTRIES: Any = _entries(_OF_IMAGES)
 """The same of cutouts from images: `images` went into it, and `covered` is the share of its pixels they gave."""
 
 _SCHEMAS = {"stamps": ENTRIES, "images": IMAGE_ENTRIES}
-_LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +129,14 @@ class UnitReport:
         """Return the report as bytes."""
         of = next(name for name, schema in _SCHEMAS.items() if schema.equals(self.entries.schema))
         head = json.dumps([self.part, self.length, self.seconds, of]).encode()
-        return _LENGTH.pack(len(head)) + head + self.entries.serialize().to_pybytes()  # type: ignore[no-any-return]
+        return framed(head, self.entries)
 
     @classmethod
     def unpack(cls, packed: bytes) -> UnitReport:
         """Read a report that `pack` wrote."""
-        end = _LENGTH.size + _LENGTH.unpack_from(packed)[0]
-        part, length, seconds, of = json.loads(packed[_LENGTH.size : end])
-        entries = pa.ipc.read_record_batch(pa.py_buffer(packed)[end:], _SCHEMAS[of])
-        return cls(part, length, entries, seconds)
+        head, entries = unframed(packed)
+        part, length, seconds, of = json.loads(head)
+        return cls(part, length, pa.ipc.read_record_batch(entries, _SCHEMAS[of]), seconds)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpacked, (self.pack(),)

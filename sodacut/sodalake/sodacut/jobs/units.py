@@ -8,7 +8,6 @@ buffers: the entry of a target has some 150 bytes.
 from __future__ import annotations
 
 import pickle
-import struct
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from sodalake.lake.keys import parse_object_key
 from sodalake.lake.reader import Found, Reader
 from sodalake.lake.stamprows import StampRow
 from sodalake.lake.survey import Survey
+from sodalake.sodacut.jobs.framing import framed, unframed
 from sodalake.sodacut.jobs.lines import NOT_FOUND, found_for
 from sodalake.sodacut.jobs.reports import ENTRIES
 from sodalake.sodacut.jobs.work import TARGETS, Form, Order, Question, StampWork
@@ -38,7 +38,6 @@ _ENTRIES: Any = pa.schema(
     ]
 )
 _UNIT: Any = TARGETS.append(_ENTRIES.field("file")).append(_ENTRIES.field("entry"))
-_LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +118,14 @@ class StampUnit:
     def pack(self) -> bytes:
         """Return the unit as bytes, for this version of the program."""
         rest = pickle.dumps((self.orders, self.form, self.texts, self.fits), 5)
-        return _LENGTH.pack(len(rest)) + rest + self.targets.serialize().to_pybytes()  # type: ignore[no-any-return]
+        return framed(rest, self.targets)
 
     @classmethod
     def unpack(cls, packed: bytes) -> StampUnit:
         """Read a unit that `pack` wrote: a value of our own, never one that a user sent."""
-        end = _LENGTH.size + _LENGTH.unpack_from(packed)[0]
-        orders, form, texts, fits = pickle.loads(packed[_LENGTH.size : end])  # noqa: S301
-        targets = pa.ipc.read_record_batch(pa.py_buffer(packed)[end:], _UNIT)
-        return cls(targets, orders, form, texts, fits)
+        rest, targets = unframed(packed)
+        orders, form, texts, fits = pickle.loads(rest)  # noqa: S301 - our own bytes
+        return cls(pa.ipc.read_record_batch(targets, _UNIT), orders, form, texts, fits)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpacked, (self.pack(),)

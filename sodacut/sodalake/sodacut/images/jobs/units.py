@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import pickle
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -25,6 +24,7 @@ from sodalake.sodacut.images.cut import spots_in
 from sodalake.sodacut.images.jobs.work import TARGETS, ImageQuestion, ImageWork, renumbered
 from sodalake.sodacut.images.requests import AtPosition, ByImage, ImageRequest
 from sodalake.sodacut.images.session import ImageSession
+from sodalake.sodacut.jobs.framing import framed, unframed
 from sodalake.sodacut.jobs.lines import found_for
 from sodalake.sodacut.jobs.parts import BUGS, failed
 from sodalake.sodacut.jobs.reports import IMAGE_ENTRIES
@@ -47,7 +47,6 @@ _ENTRIES: Any = pa.schema(
 )
 _OF_UNITS = ("images", "spots", "pixels")
 _UNIT: Any = pa.schema([*TARGETS, *(_ENTRIES.field(name) for name in _OF_UNITS)])
-_LENGTH = struct.Struct("<I")
 _NOWHERE: Final = (math.nan, math.nan)
 _TOGETHER: Final = 100.0  # square degrees of places that are looked up together
 _COARSE: Final = 1.0  # arcseconds that a pixel is taken for
@@ -195,15 +194,14 @@ class ImageUnit:
     def pack(self) -> bytes:
         """Return the unit as bytes, for this version of the program."""
         rest = pickle.dumps((self.orders, self.texts, self.several), 5)
-        return _LENGTH.pack(len(rest)) + rest + self.targets.serialize().to_pybytes()  # type: ignore[no-any-return]
+        return framed(rest, self.targets)
 
     @classmethod
     def unpack(cls, packed: bytes) -> ImageUnit:
         """Read a unit that `pack` wrote: a value of our own, never one that a user sent."""
-        end = _LENGTH.size + _LENGTH.unpack_from(packed)[0]
-        orders, texts, several = pickle.loads(packed[_LENGTH.size : end])  # noqa: S301
-        targets = pa.ipc.read_record_batch(pa.py_buffer(packed)[end:], _UNIT)
-        return cls(targets, orders, texts, several)
+        rest, targets = unframed(packed)
+        orders, texts, several = pickle.loads(rest)  # noqa: S301 - our own bytes
+        return cls(pa.ipc.read_record_batch(targets, _UNIT), orders, texts, several)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpacked, (self.pack(),)
