@@ -21,12 +21,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from .alerttable import CLASSES, FIRST_NIGHT, AlertRecipe, AlertTable
-from .kept import kept_folder, listed_files
+from .kept import SURVEY, KeptFiles, kept_folder
 
 __all__ = ["AlertFiles", "column_names", "make_alert_files"]
 
 _VERSION = 1  # of what the files are: another one makes them anew
-_SURVEY = "survey.toml"
 _STAMPS = "cutoutScience"
 _NIGHT = date(2024, 1, 1)
 
@@ -46,23 +45,13 @@ _FLOATS = (
 
 
 @dataclass(frozen=True, slots=True)
-class AlertFiles:
+class AlertFiles(KeptFiles[AlertRecipe]):
     """A made archive: its recipe and folder, its files in the order of their nights, and their bytes."""
-
-    recipe: AlertRecipe
-    folder: Path
-    files: tuple[Path, ...]
-    sizes: tuple[int, ...]
 
     @property
     def name(self) -> str:
         """What is in the files follows from it."""
         return _name(self.recipe)
-
-    @property
-    def survey_file(self) -> Path:
-        """The survey file that describes them."""
-        return self.folder / _SURVEY
 
 
 def make_alert_files(
@@ -81,8 +70,7 @@ def make_alert_files(
         Is told files made and files in all.
     """
     folder = kept_folder(_name(recipe), cache, lambda making: _make(recipe, making, progress))
-    files, sizes = listed_files(folder)
-    return AlertFiles(recipe, folder, files, sizes)
+    return AlertFiles.of(recipe, folder)
 
 
 def column_names(recipe: AlertRecipe) -> list[str]:
@@ -115,7 +103,7 @@ def _make(recipe: AlertRecipe, folder: Path, progress: Callable[[int, int], None
         )
         names.append(name)
         progress(number + 1, recipe.files)
-    (folder / _SURVEY).write_text(_survey_text(recipe))
+    (folder / SURVEY).write_text(_survey_text(recipe))
     return {"recipe": asdict(recipe), "files": names}
 
 

@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from .kept import kept_folder, listed_files
+from .kept import SURVEY, KeptFiles, kept_folder
 
 __all__ = ["FootprintFiles", "FootprintRecipe", "make_footprint_files"]
 
 _VERSION = 1
-_SURVEY = "survey.toml"
 _SIDE = 4  # pixels
 _SOUTH = -4.0  # degrees, where the grid begins
 _BLOCK = 2880
@@ -55,23 +54,13 @@ class FootprintRecipe:
 
 
 @dataclass(frozen=True, slots=True)
-class FootprintFiles:
+class FootprintFiles(KeptFiles[FootprintRecipe]):
     """Made images: their recipe and folder, their files, and their bytes."""
-
-    recipe: FootprintRecipe
-    folder: Path
-    files: tuple[Path, ...]
-    sizes: tuple[int, ...]
 
     @property
     def name(self) -> str:
         """What is in the files follows from it."""
         return self.recipe.name
-
-    @property
-    def survey_file(self) -> Path:
-        """The survey file that describes them."""
-        return self.folder / _SURVEY
 
 
 def make_footprint_files(
@@ -82,8 +71,7 @@ def make_footprint_files(
 ) -> FootprintFiles:
     """Return the files of a recipe, making them where the cache does not hold them."""
     folder = kept_folder(recipe.name, cache, lambda making: _make(recipe, making, progress))
-    files, sizes = listed_files(folder)
-    return FootprintFiles(recipe, folder, files, sizes)
+    return FootprintFiles.of(recipe, folder)
 
 
 def _make(recipe: FootprintRecipe, folder: Path, progress: Callable[[int, int], None]) -> dict[str, Any]:
@@ -105,7 +93,7 @@ def _make(recipe: FootprintRecipe, folder: Path, progress: Callable[[int, int], 
     text = (resources.files("sodalake.benchmarks") / "surveys" / "footprints.toml").read_text(
         encoding="utf-8"
     )
-    (folder / _SURVEY).write_text(text)
+    (folder / SURVEY).write_text(text)
     return {"recipe": asdict(recipe), "files": names}
 
 

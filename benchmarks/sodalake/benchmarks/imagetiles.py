@@ -27,7 +27,7 @@ from sodalake.lake.demo.bands import WAVELENGTHS, njy
 from sodalake.lake.demo.population import Galaxy
 from sodalake.lake.demo.scenes import Blobs, Pixels, PointSpread, render
 
-from .kept import kept_folder, listed_files
+from .kept import SURVEY, KeptFiles, kept_folder
 
 __all__ = ["BANDS", "Form", "TileFiles", "TileRecipe", "make_tile_files"]
 
@@ -37,7 +37,6 @@ Form = Literal["plain", "rice"]
 BANDS = ("g", "r", "i")
 
 _VERSION = 2  # of what the files are: another one makes them anew
-_SURVEY = "survey.toml"
 _CENTRE = (210.0, -12.0)  # degrees
 _SCALE = 0.263  # arcsec a pixel, DECam's
 _OVERLAP = 0.05
@@ -128,23 +127,13 @@ class TileRecipe:
 
 
 @dataclass(frozen=True, slots=True)
-class TileFiles:
+class TileFiles(KeptFiles[TileRecipe]):
     """Made tiles: their recipe and folder, their files (tile by tile, blue first), and their bytes."""
-
-    recipe: TileRecipe
-    folder: Path
-    files: tuple[Path, ...]
-    sizes: tuple[int, ...]
 
     @property
     def name(self) -> str:
         """What is in the files follows from it."""
         return self.recipe.name
-
-    @property
-    def survey_file(self) -> Path:
-        """The survey file that describes them."""
-        return self.folder / _SURVEY
 
     def path(self, tile: int, band: str) -> Path:
         """Return the file of a tile in a band."""
@@ -170,8 +159,7 @@ def make_tile_files(
         Is told files made and files in all.
     """
     folder = kept_folder(recipe.name, cache, partial(_make, recipe, workers=workers, progress=progress))
-    files, sizes = listed_files(folder)
-    return TileFiles(recipe, folder, files, sizes)
+    return TileFiles.of(recipe, folder)
 
 
 def _make(
@@ -186,7 +174,7 @@ def _make(
             one.result()
             progress(done, len(each))
     text = (resources.files("sodalake.benchmarks") / "surveys" / "tiles.toml").read_text(encoding="utf-8")
-    (folder / _SURVEY).write_text(text.replace('name = "benchtiles"', f'name = "{recipe.survey}"'))
+    (folder / SURVEY).write_text(text.replace('name = "benchtiles"', f'name = "{recipe.survey}"'))
     return {"recipe": asdict(recipe), "files": [recipe.file_name(tile, band) for tile, band in each]}
 
 

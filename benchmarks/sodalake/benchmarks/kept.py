@@ -6,14 +6,20 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 from sodalake.lake.cluster.jars import cache_folder
 
-__all__ = ["kept_folder", "listed_files"]
+__all__ = ["SURVEY", "KeptFiles", "kept_folder", "listed_files"]
+
+SURVEY = "survey.toml"
+"""Name of the survey file in a kept folder."""
 
 _MANIFEST = "manifest.json"
+
+RecipeT = TypeVar("RecipeT")
 
 
 def kept_folder(name: str, cache: Path | None, make: Callable[[Path], Mapping[str, Any]]) -> Path:
@@ -55,3 +61,23 @@ def listed_files(folder: Path) -> tuple[tuple[Path, ...], tuple[int, ...]]:
     """Return the files of a kept folder, and their bytes, in the manifest's order."""
     listed = json.loads((folder / _MANIFEST).read_text())["files"]
     return tuple(folder / one["name"] for one in listed), tuple(int(one["bytes"]) for one in listed)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFiles(Generic[RecipeT]):
+    """Made files with the survey file that describes them: their recipe and folder, in their order, and their bytes."""
+
+    recipe: RecipeT
+    folder: Path
+    files: tuple[Path, ...]
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, recipe: RecipeT, folder: Path) -> Self:
+        """Return what a kept folder holds."""
+        return cls(recipe, folder, *listed_files(folder))
+
+    @property
+    def survey_file(self) -> Path:
+        """The survey file that describes them."""
+        return self.folder / SURVEY
