@@ -108,7 +108,6 @@ class Executor:
         self.store = store
         self.kinds = dict(kinds)
         self.results = results
-        self.pool = pool
         self.limits = limits or ExecutorLimits()
         self._flights = Flights(pool, results, self.limits)
         self.timed: Callable[[Timing], None] = lambda timing: None
