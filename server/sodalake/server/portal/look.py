@@ -14,7 +14,7 @@ from typing import Final
 
 from tornado.template import DictLoader
 
-__all__ = ["TYPES", "address_of", "render", "static_files"]
+__all__ = ["POLICY", "TYPES", "address_of", "render", "static_files"]
 
 TYPES: Final = {
     "css": "text/css; charset=utf-8",
@@ -22,6 +22,12 @@ TYPES: Final = {
     "svg": "image/svg+xml",
 }
 """Content-Types of static files by the end of their names."""
+
+POLICY: Final = (
+    "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'self'"
+)
+"""What a page without a script may load: pictures and the style sheet of this host, which its forms ask."""
 
 _PACKAGES: Final = ("sodalake.server.portal", "sodalake.server.jobs")
 

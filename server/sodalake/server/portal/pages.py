@@ -14,7 +14,7 @@ from sodalake.server.dali import Parameters, clip
 from sodalake.server.errors import AuthenticationError, Fault, NoSuchPage
 from sodalake.server.handlers import Handler
 from sodalake.server.portal.cards import card_of
-from sodalake.server.portal.look import TYPES, render, static_files
+from sodalake.server.portal.look import POLICY, TYPES, render, static_files
 from sodalake.server.portal.tiles import gallery_of
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FrontPage", "StaticFile"]
 
-_POLICY: Final = (
-    "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'self'"
-)
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _A_WHILE: Final = "public, max-age=3600"
 
@@ -86,7 +82,7 @@ class FrontPage(Handler):
 
     def _show(self, template: str, fault: Fault | None = None, **values: object) -> None:
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.set_header("Content-Security-Policy", _POLICY)
+        self.set_header("Content-Security-Policy", POLICY)
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "no-referrer")
         self.finish(render(template, self.base_url(), lake=self.service.lake.url, fault=fault, **values))

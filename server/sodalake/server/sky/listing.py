@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 from sodalake.server.handlers import Handler
@@ -16,7 +17,7 @@ POLICY: Final = (
 )
 
 
-class ListHandler(Handler):
+class ListHandler(Handler, ABC):
     """A resource that is a list; `page` is its template, and `of` what it is of, there and in JSON."""
 
     page: str
@@ -38,6 +39,7 @@ class ListHandler(Handler):
 
     head = get
 
+    @abstractmethod
     async def listed(self, base: str) -> list[dict[str, Any]]:
         """Return what there is.
 
@@ -46,4 +48,3 @@ class ListHandler(Handler):
         base
             The service's root as the client sees it.
         """
-        raise NotImplementedError

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
 from urllib.parse import urlencode
 
 from sodalake.server.handlers import Handler
-from sodalake.server.portal.look import render
+from sodalake.server.portal.look import POLICY, render
 from sodalake.server.tap.examples import examples
 
 __all__ = ["RootHandler"]
-
-_POLICY: Final = (
-    "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'self'"
-)
 
 
 class RootHandler(Handler):
@@ -25,7 +19,7 @@ class RootHandler(Handler):
         published = self.service.tap.published()
         base = self.base_url()
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.set_header("Content-Security-Policy", _POLICY)
+        self.set_header("Content-Security-Policy", POLICY)
         self.set_header("Cache-Control", "no-cache")
         self.finish(
             render(
